@@ -1,0 +1,58 @@
+"""TCP echo on Python's asyncio.
+
+    asyncio_echo.py PORT [streams|protocol] [asyncio|uvloop]
+
+PORT 0 = any; prints `port N`, runs until SIGTERM.
+"""
+
+import asyncio
+import sys
+
+BACKLOG = 4096
+
+
+class EchoProtocol(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+    def pause_writing(self):
+        self.transport.pause_reading()
+
+    def resume_writing(self):
+        self.transport.resume_reading()
+
+
+async def echo(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+async def main(port, mode):
+    if mode == "streams":
+        server = await asyncio.start_server(echo, "127.0.0.1", port, backlog=BACKLOG)
+    else:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(EchoProtocol, "127.0.0.1", port, backlog=BACKLOG)
+    print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    port, mode, loop = (sys.argv[1:] + ["0", "streams", "asyncio"][len(sys.argv) - 1:])[:3]
+    if mode not in ("streams", "protocol") or loop not in ("asyncio", "uvloop"):
+        sys.exit(__doc__)
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.install()
+    asyncio.run(main(int(port), mode))

@@ -1,0 +1,90 @@
+#pragma once
+
+// What the task benchmarks share: the sizes, the clock, and the output `name ns_per_op`.
+//
+//     bench::report("switch", bench::tasks * bench::switches_per_task, [] { return bench::cpu_time_of([] { ... }); });
+//
+// The operations, the same in every program:
+//
+//   switch         `tasks` tasks each give way to the others `switches_per_task` times; per time. Few tasks, so that
+//                  what a loop does once per round, such as asking the kernel for events, is not hidden by their number
+//   switch_socket  the same while an accept is pending on a listening socket
+//   spawn_join     one task spawns an empty task and waits for its end, `spawns` times; per spawn
+//   await_child    one task awaits a child coroutine that returns a number at once, `awaits` times; per await
+//   call_soon      `calls` callbacks scheduled in batches of `calls_per_batch`, and run; per callback
+//   timer_cancel   `timers` timers armed at random deadlines from one to two hours ahead, all cancelled in the order
+//                  of arming, and what the cancelling leaves for the loop is run; per timer, arming included
+//   timer_fire     `timers` timers armed at random deadlines within 100 ms, then the loop runs till all have fired;
+//                  per timer, arming included
+//   gather         one task gathers `children_per_gather` empty children, `gathers` times; per child
+//   cancel         `cancels_per_batch` tasks wait on a timer and all are cancelled; from the cancelling till all have
+//                  unwound and ended, without their start; per task
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <ctime>
+
+namespace bench {
+
+inline constexpr int tasks = 2;
+inline constexpr int switches_per_task = 500'000;
+inline constexpr int spawns = 1'000'000;
+inline constexpr int awaits = 2'000'000;
+inline constexpr int calls = 1'000'000;
+inline constexpr int calls_per_batch = 1'000;
+inline constexpr int timers = 1'000'000;
+inline constexpr int children_per_gather = 1'000;
+inline constexpr int gathers = 500;
+inline constexpr int cancels_per_batch = 1'000;
+inline constexpr int cancel_batches = 20;
+
+/// Nanoseconds of CPU this process has used.
+inline double cpu_time() {
+    std::timespec time{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
+
+/// Nanoseconds of CPU that `work` takes.
+template <class Work>
+double cpu_time_of(Work&& work) {
+    const double begin = cpu_time();
+    work();
+    return cpu_time() - begin;
+}
+
+/// Keeps the optimizer from removing the computation of `value`.
+inline void keep(std::int64_t value) {
+    [[maybe_unused]] volatile std::int64_t kept = value;
+}
+
+/// A fixed sequence of numbers in [0, bound).
+class Random {
+public:
+    std::int64_t below(std::int64_t bound) {
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return static_cast<std::int64_t>(state_ % static_cast<std::uint64_t>(bound));
+    }
+
+private:
+    std::uint64_t state_ = 0x9e3779b97f4a7c15;
+};
+
+/// Prints `name ns_per_op`: the median of five repetitions after one that does not count. `repetition` returns the
+/// nanoseconds it took for `operations`.
+template <class Repetition>
+void report(const char* name, double operations, Repetition&& repetition) {
+    std::array<double, 5> times{};
+    repetition();
+    for (double& time : times)
+        time = repetition();
+    std::sort(times.begin(), times.end());
+    std::printf("%s %.2f\n", name, times[times.size() / 2] / operations);
+    std::fflush(stdout);
+}
+
+}  // namespace bench

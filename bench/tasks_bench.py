@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""Compares the costs of tasks, callbacks and timers: nanoseconds of CPU per operation.
+
+    tasks_bench.py --build DIR [--rounds R] [--only program,...]
+
+Programs: weft, asio, bare, asyncio, uvloop. bench/README.md says how to read the table.
+"""
+
+import sys
+
+sys.dont_write_bytecode = True
+
+import argparse
+import collections
+import pathlib
+import statistics
+import subprocess
+
+from report import has_uvloop, pin_to, print_table, rotated, spread
+
+HERE = pathlib.Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3"
+CORE = 0
+RUN_TIMEOUT = 300  # seconds, for any one run
+REFERENCE = "weft"
+BINARIES = {"weft": "weft_tasks", "asio": "asio_tasks", "bare": "bare_tasks"}
+SCRIPTS = ["asyncio", "uvloop"]
+
+# What Weft should cost, in nanoseconds.
+GOALS = {
+    "switch": 9,
+    "switch_socket": 9,
+    "spawn_join": 45,
+    "await_child": 15,
+    "call_soon": 30,
+    "timer_cancel": 200,
+    "timer_fire": 400,
+    "gather": 60,
+    "cancel": None,
+}
+
+
+def find_programs(build, only):
+    """name -> command; a missing one is skipped with a line that says so."""
+    programs = {}
+    for name, binary in BINARIES.items():
+        if (build / "bench" / binary).exists():
+            programs[name] = [str(build / "bench" / binary)]
+        elif not only or name in only:
+            print(f"{name}: skipped, {build}/bench/{binary} is not built")
+    for loop in SCRIPTS:
+        if loop == "uvloop" and not has_uvloop(PYTHON):
+            print("uvloop: skipped, it is not installed")
+        else:
+            programs[loop] = [PYTHON, str(HERE / "tasks" / "asyncio_tasks.py"), loop]
+    return {name: command for name, command in programs.items() if not only or name in only}
+
+
+def run(command):
+    """name -> nanoseconds, from the lines `name ns_per_op`."""
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_TIMEOUT, preexec_fn=pin_to(CORE)
+    )
+    lines = [line.split() for line in result.stdout.splitlines()]
+    return {line[0]: float(line[1]) for line in lines if len(line) == 2 and line[0] in GOALS}
+
+
+def rows_of(name, programs, times):
+    reference = times.get((name, REFERENCE))
+    goal = GOALS[name]
+    for program in programs:
+        mine = times.get((name, program))
+        if not mine:
+            continue
+        ratio = [value / base for value, base in zip(mine, reference)] if reference else []
+        within = ""
+        if program == REFERENCE and goal is not None:
+            within = "met" if statistics.median(mine) <= goal else "missed"
+        yield [name, program, spread(mine, 1), spread(ratio), goal if goal is not None else "-", within]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, required=True, help="Meson build directory")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="programs, by name")
+    args = parser.parse_args()
+
+    programs = find_programs(args.build, args.only)
+    times = collections.defaultdict(list)
+    for round_number in range(args.rounds):
+        for program in rotated(list(programs), round_number):
+            try:
+                for name, value in run(programs[program]).items():
+                    times[name, program].append(value)
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                sys.exit(f"tasks_bench: {error}")
+        print(f"round {round_number + 1} of {args.rounds} done", file=sys.stderr, flush=True)
+
+    rows = [row for name in GOALS for row in rows_of(name, programs, times)]
+    headers = ["operation", "program", "ns/op (min-max)", f"x {REFERENCE} (min-max)", "goal", ""]
+    print_table(f"CPU per operation; rounds: {args.rounds}", headers, rows, left=(0, 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+#include <weft/backends/asio/backend.hpp>
+
+#include <weft/base/exceptions.hpp>
+#include <weft/loop/event_loop.hpp>
+#include <weft/loop/policy.hpp>
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace weft::asio_backend {
+
+namespace asio = boost::asio;
+using Descriptor = asio::posix::basic_stream_descriptor<IoContext::executor_type>;
+using Signals = asio::basic_signal_set<IoContext::executor_type>;
+
+/// Watches one descriptor for one event. It works on a duplicate: the descriptor stays its owner's, who may watch it
+/// for the other event too.
+class FdWatch : public std::enable_shared_from_this<FdWatch> {
+public:
+    FdWatch(IoContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
+        : descriptor_(context.get_executor()), event_(event), callback_(std::move(callback)) {
+        const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0) throw_os_error(std::error_code(errno, std::system_category()), "cannot watch descriptor");
+        boost::system::error_code error;
+        descriptor_.assign(copy, error);
+        if (error) {
+            ::close(copy);
+            throw_os_error(to_std(error), "cannot watch descriptor " + std::to_string(fd));
+        }
+    }
+    void wait() {
+        descriptor_.async_wait(event_ == FdEvent::readable ? Descriptor::wait_read : Descriptor::wait_write,
+                               [self = shared_from_this()](const boost::system::error_code& error) {
+                                   if (self->stopped_ || error == asio::error::operation_aborted) return;
+                                   self->callback_();
+                                   if (!self->stopped_) self->wait();
+                               });
+    }
+    void stop() noexcept {
+        stopped_ = true;
+        boost::system::error_code ignored;  // the duplicate is gone in any case
+        descriptor_.close(ignored);
+    }
+
+private:
+    Descriptor descriptor_;
+    const FdEvent event_;
+    UniqueFunction<void()> callback_;
+    bool stopped_ = false;
+};
+
+class SignalWatch : public std::enable_shared_from_this<SignalWatch> {
+public:
+    SignalWatch(IoContext& context, int signal_number, UniqueFunction<void()> callback)
+        : signals_(context.get_executor(), signal_number), callback_(std::move(callback)) {}
+    void wait() {
+        signals_.async_wait([self = shared_from_this()](const boost::system::error_code& error, int) {
+            if (self->stopped_ || error) return;
+            self->wait();
+            self->callback_();
+        });
+    }
+    void stop() noexcept {
+        stopped_ = true;
+        boost::system::error_code ignored;  // nothing is left to cancel
+        signals_.clear(ignored);
+        signals_.cancel(ignored);
+    }
+
+private:
+    Signals signals_;
+    UniqueFunction<void()> callback_;
+    bool stopped_ = false;
+};
+
+AsioBackend::AsioBackend()
+    : own_context_(std::make_unique<IoContext>(1)),
+      context_(*own_context_),
+      work_(context_.get_executor()),
+      network_(std::make_unique<AsioNetwork>(context_)) {}
+
+AsioBackend::AsioBackend(IoContext& context)
+    : context_(context), work_(context_.get_executor()), network_(std::make_unique<AsioNetwork>(context_)) {}
+
+AsioBackend::~AsioBackend() = default;
+
+void AsioBackend::attach(EventLoop& loop) {
+    network_->set_loop(loop);
+}
+
+void AsioBackend::close() noexcept {
+    for (auto& [key, watch] : watches_)
+        watch->stop();
+    for (auto& [number, watch] : signals_)
+        watch->stop();
+    watches_.clear();
+    signals_.clear();
+    network_->close();
+    work_.reset();
+    // Cancelled operations still have to be told; the objects that they hold are freed here.
+    try {
+        context_.restart();
+        for (int i = 0; i < 1000 && context_.poll_one() > 0; ++i) {}
+    } catch (...) {
+        // A foreign handler of a shared io_context threw while the loop closes: nobody is left to tell.
+    }
+}
+
+void AsioBackend::poll(std::optional<TimePoint> deadline) {
+    if (context_.stopped()) context_.restart();
+    if (deadline)
+        context_.run_one_until(*deadline);
+    else
+        context_.run_one();
+}
+
+void AsioBackend::poll_ready() {
+    if (context_.stopped()) context_.restart();
+    context_.poll();
+}
+
+void AsioBackend::wake() noexcept {
+    asio::post(context_, [] {});
+}
+
+void AsioBackend::watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) {
+    auto watch = std::make_shared<FdWatch>(context_, fd, event, std::move(callback));
+    watch->wait();
+    watches_[{fd, event}] = std::move(watch);
+}
+
+void AsioBackend::unwatch_fd(int fd, FdEvent event) noexcept {
+    auto found = watches_.find({fd, event});
+    if (found == watches_.end()) return;
+    found->second->stop();
+    watches_.erase(found);
+}
+
+void AsioBackend::watch_signal(int signal_number, UniqueFunction<void()> callback) {
+    auto watch = std::make_shared<SignalWatch>(context_, signal_number, std::move(callback));
+    watch->wait();
+    signals_[signal_number] = std::move(watch);
+}
+
+void AsioBackend::unwatch_signal(int signal_number) noexcept {
+    auto found = signals_.find(signal_number);
+    if (found == signals_.end()) return;
+    found->second->stop();
+    signals_.erase(found);
+}
+
+std::uint64_t AsioBackend::entropy() {
+    return (static_cast<std::uint64_t>(random_()) << 32) | random_();
+}
+
+}  // namespace weft::asio_backend
+
+namespace weft::detail {
+
+std::unique_ptr<Backend> make_asio_backend() {
+    return std::make_unique<asio_backend::AsioBackend>();
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,57 @@
+#pragma once
+// AsioBackend: a loop's I/O on a boost::asio::io_context, its own or one the application already has.
+
+#include <weft/backends/asio/network.hpp>
+#include <weft/loop/backend.hpp>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <random>
+
+namespace weft::asio_backend {
+
+using IoContext = boost::asio::io_context;
+
+class FdWatch;
+class SignalWatch;
+
+class AsioBackend final : public Backend {
+public:
+    /// With an io_context of its own.
+    AsioBackend();
+    /// On `context`, which must outlive this. While the loop runs it runs the context's handlers too.
+    explicit AsioBackend(IoContext& context);
+    ~AsioBackend() override;
+
+    std::string_view name() const noexcept override { return "asio"; }
+    void attach(EventLoop& loop) override;
+    void close() noexcept override;
+    TimePoint now() const noexcept override { return Clock::now(); }
+    void poll(std::optional<TimePoint> deadline) override;
+    void poll_ready() override;
+    void wake() noexcept override;
+    bool polls_each_iteration() const noexcept override { return false; }
+    void watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) override;
+    void unwatch_fd(int fd, FdEvent event) noexcept override;
+    void watch_signal(int signal_number, UniqueFunction<void()> callback) override;
+    void unwatch_signal(int signal_number) noexcept override;
+    std::uint64_t entropy() override;
+    io::Network& network() override { return *network_; }
+
+    IoContext& context() noexcept { return context_; }
+
+private:
+    std::unique_ptr<IoContext> own_context_;
+    IoContext& context_;
+    boost::asio::executor_work_guard<IoContext::executor_type> work_;
+    std::unique_ptr<AsioNetwork> network_;
+    std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;
+    std::map<int, std::shared_ptr<SignalWatch>> signals_;
+    std::random_device random_;
+};
+
+}  // namespace weft::asio_backend

@@ -1,0 +1,245 @@
+#include <weft/backends/sim/network.hpp>
+
+#include <weft/backends/sim/backend.hpp>
+#include <weft/tasks/sleep.hpp>
+
+#include <algorithm>
+#include <deque>
+
+namespace weft::sim {
+
+/// One end of a connection. What the other end wrote waits in `inbound_`.
+class SimSocket final : public io::StreamSocket {
+public:
+    SimSocket(SimNetwork& network, Address local, Address remote)
+        : network_(network), local_(local), remote_(remote), capacity_(network.capacity()) {}
+
+    static void join(const detail::Ref<SimSocket>& a, const detail::Ref<SimSocket>& b) {
+        a->peer_ = b;
+        b->peer_ = a;
+    }
+
+    void start_reading() override {
+        wants_data_ = true;
+        schedule_delivery(Duration::zero());
+    }
+    void stop_reading() noexcept override { wants_data_ = false; }
+
+    std::size_t write_some(std::span<const std::byte> data, std::error_code& error) noexcept override {
+        if (reset_ || !peer_ || peer_->closed_) {
+            error = std::make_error_code(reset_ ? std::errc::connection_reset : std::errc::broken_pipe);
+            return 0;
+        }
+        const std::size_t count = std::min(data.size(), peer_->capacity_ - std::min(peer_->capacity_, peer_->used_));
+        if (count == 0) return 0;
+        peer_->used_ += count;
+        send(Bytes(data.first(count)), false);
+        return count;
+    }
+    void wait_writable() override {
+        waits_to_write_ = true;
+        if (!peer_ || peer_->closed_ || peer_->used_ < peer_->capacity_) schedule_writable();
+    }
+    void shutdown_write() noexcept override {
+        if (write_ended_ || !peer_) return;
+        write_ended_ = true;
+        send(Bytes(), true);
+    }
+    void close() noexcept override {
+        if (closed_) return;
+        closed_ = true;
+        wants_data_ = false;
+        detail::Ref<SimSocket> peer = std::move(peer_);
+        if (!peer) return;
+        // Unread bytes make the end a reset, as TCP does.
+        const bool unread = !inbound_.empty();
+        if (unread || !write_ended_) {
+            network_.backend().post(network_.latency(), [peer, unread] {
+                if (unread && !peer->closed_) peer->reset_ = true;
+                peer->arrived(Bytes(), true);
+            });
+        }
+        if (peer->waits_to_write_) peer->schedule_writable();
+        inbound_.clear();
+    }
+    std::optional<Address> local_address() const override { return local_; }
+    std::optional<Address> remote_address() const override { return remote_; }
+
+private:
+    void send(Bytes data, bool end) {
+        network_.backend().post(network_.latency(), [peer = peer_, data = std::move(data), end]() mutable {
+            peer->arrived(std::move(data), end);
+        });
+    }
+    void arrived(Bytes data, bool end) {
+        if (closed_) return;
+        if (!data.empty()) inbound_.push_back(std::move(data));
+        end_arrived_ |= end;
+        deliver();
+    }
+    void schedule_delivery(Duration delay) {
+        network_.backend().post(delay, [self = detail::Ref<SimSocket>(this)] { self->deliver(); });
+    }
+    void deliver() {
+        const detail::Ref<SimSocket> keep(this);
+        while (wants_data_ && !closed_ && !reset_ && !inbound_.empty()) {
+            const Bytes data = std::move(inbound_.front());
+            inbound_.pop_front();
+            used_ -= data.size();
+            if (peer_ && peer_->waits_to_write_) peer_->schedule_writable();
+            events_->on_data(data.span());
+        }
+        if (!wants_data_ || closed_ || end_delivered_) return;
+        if (reset_) {
+            end_delivered_ = true;
+            events_->on_read_error(std::make_error_code(std::errc::connection_reset));
+        } else if (end_arrived_) {
+            end_delivered_ = true;
+            events_->on_end_of_stream();
+        }
+    }
+    void schedule_writable() {
+        waits_to_write_ = false;
+        network_.backend().post(Duration::zero(), [self = detail::Ref<SimSocket>(this)] {
+            if (!self->closed_) self->events_->on_writable();
+        });
+    }
+
+    SimNetwork& network_;
+    const Address local_;
+    const Address remote_;
+    const std::size_t capacity_;
+    detail::Ref<SimSocket> peer_;
+    std::deque<Bytes> inbound_;
+    std::size_t used_ = 0;  // bytes sent to this end and not read by it
+    bool wants_data_ = false;
+    bool waits_to_write_ = false;
+    bool write_ended_ = false;
+    bool end_arrived_ = false;
+    bool end_delivered_ = false;
+    bool reset_ = false;
+    bool closed_ = false;
+};
+
+class SimListener final : public io::Listener {
+public:
+    SimListener(SimNetwork& network, Address address, int backlog, io::ListenerEvents& events)
+        : network_(network),
+          address_(address),
+          backlog_(static_cast<std::size_t>(std::max(backlog, 1))),
+          events_(events) {
+        network_.listeners_[address_] = this;
+    }
+    ~SimListener() override { stop(); }
+
+    void start() override {
+        started_ = true;
+        while (started_ && !waiting_.empty()) {
+            io::SocketRef socket = std::move(waiting_.front());
+            waiting_.pop_front();
+            events_.on_accept(std::move(socket));
+        }
+    }
+    void stop() noexcept override {
+        started_ = false;
+        auto found = network_.listeners_.find(address_);
+        if (found != network_.listeners_.end() && found->second == this) network_.listeners_.erase(found);
+        for (auto& socket : std::exchange(waiting_, {}))
+            socket->close();
+    }
+    Address address() const override { return address_; }
+
+    /// False if the backlog is full.
+    bool offer(io::SocketRef socket) {
+        if (started_) {
+            events_.on_accept(std::move(socket));
+            return true;
+        }
+        if (waiting_.size() >= backlog_) return false;
+        waiting_.push_back(std::move(socket));
+        return true;
+    }
+
+private:
+    SimNetwork& network_;
+    const Address address_;
+    const std::size_t backlog_;
+    io::ListenerEvents& events_;
+    std::deque<io::SocketRef> waiting_;
+    bool started_ = false;
+};
+
+SimListener* SimNetwork::find_listener(const Address& address) const {
+    if (auto found = listeners_.find(address); found != listeners_.end()) return found->second;
+    auto any = listeners_.find(Address::any(address.family(), address.port()));
+    return any != listeners_.end() ? any->second : nullptr;
+}
+
+std::uint16_t SimNetwork::free_port() {
+    last_port_ = last_port_ == 65535 ? 49152 : static_cast<std::uint16_t>(last_port_ + 1);
+    return last_port_;
+}
+
+Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> local) {
+    EventLoop& loop = backend_.loop();
+    Address own = local.value_or(remote.with_port(0));
+    if (own.port() == 0) own = own.with_port(free_port());
+    Future<io::SocketRef> connected = loop.create_future<io::SocketRef>();
+    backend_.post(latency_, [this, connected, remote, own]() mutable {
+        if (connected.done()) return;
+        auto client = detail::Ref<SimSocket>::adopt(new SimSocket(*this, own, remote));
+        auto server = detail::Ref<SimSocket>::adopt(new SimSocket(*this, remote, own));
+        SimSocket::join(client, server);
+        SimListener* listener = find_listener(remote);
+        if (listener && listener->offer(server)) {
+            connected.set_result(io::SocketRef(client));
+            return;
+        }
+        client->close();
+        server->close();
+        connected.set_exception(make_os_error(std::make_error_code(std::errc::connection_refused),
+                                              "Connect call failed " + remote.to_string()));
+    });
+    std::exception_ptr cancelled;
+    try {
+        co_await connected;
+    } catch (const CancelledError&) {
+        cancelled = std::current_exception();
+    }
+    if (cancelled) {
+        // The connection may have come in the very step of the cancellation.
+        if (!connected.cancelled() && connected.done()) connected.result()->close();
+        std::rethrow_exception(cancelled);
+    }
+    co_return connected.result();
+}
+
+std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const io::ListenOptions& options,
+                                                 io::ListenerEvents& events) {
+    Address bound = address;
+    while (bound.port() == 0 || (address.port() == 0 && listeners_.contains(bound)))
+        bound = address.with_port(free_port());
+    if (listeners_.contains(bound))
+        throw_os_error(std::make_error_code(std::errc::address_in_use),
+                       "error while attempting to bind on address " + bound.to_string());
+    return std::make_unique<SimListener>(*this, bound, options.backlog, events);
+}
+
+Coro<std::vector<Address>> SimNetwork::resolve(std::string host, std::uint16_t port, Family family) {
+    co_await sleep(std::max(latency_, Duration::zero()));
+    std::vector<Address> addresses;
+    if (host == "localhost") {
+        addresses.push_back(*Address::parse("127.0.0.1", port));
+        addresses.push_back(*Address::parse("::1", port));
+    }
+    for (auto [at, end] = names_.equal_range(host); at != end; ++at)
+        addresses.push_back(at->second.with_port(port));
+    std::erase_if(addresses, [family](const Address& address) {
+        return family != Family::unspecified && address.family() != family;
+    });
+    if (addresses.empty())
+        throw GaiError(std::make_error_code(std::errc::host_unreachable), "getaddrinfo '" + host + "'");
+    co_return std::move(addresses);
+}
+
+}  // namespace weft::sim

@@ -1,0 +1,51 @@
+#pragma once
+// SimNetwork: stream connections between tasks of one loop, in memory and in order. Each direction holds a bounded
+// number of bytes, so that back-pressure is felt; each delivery is an event of the backend after `latency`.
+
+#include <weft/io/network.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+namespace weft::sim {
+
+class SimBackend;
+class SimListener;
+class SimSocket;
+
+class SimNetwork final : public io::Network {
+public:
+    explicit SimNetwork(SimBackend& backend) noexcept : backend_(backend) {}
+    void close() noexcept { listeners_.clear(); }
+
+    Coro<io::SocketRef> connect(Address remote, std::optional<Address> local) override;
+    std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
+                                         io::ListenerEvents& events) override;
+    /// Knows `localhost` and what add_name() was told; GaiError for the rest.
+    Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
+
+    void add_name(std::string host, Address address) { names_.emplace(std::move(host), address); }
+    /// How long bytes, connections and their ends travel; default none, and then they arrive in the next poll.
+    void set_latency(Duration latency) noexcept { latency_ = latency; }
+    Duration latency() const noexcept { return latency_; }
+    /// Bytes that one direction of a connection made from now on holds before it takes no more; default 64 KiB.
+    void set_capacity(std::size_t bytes) noexcept { capacity_ = bytes; }
+    std::size_t capacity() const noexcept { return capacity_; }
+    SimBackend& backend() noexcept { return backend_; }
+
+private:
+    friend class SimListener;
+    SimListener* find_listener(const Address& address) const;
+    std::uint16_t free_port();
+
+    SimBackend& backend_;
+    std::map<Address, SimListener*> listeners_;
+    std::multimap<std::string, Address> names_;
+    Duration latency_ = Duration::zero();
+    std::size_t capacity_ = 64 * 1024;
+    std::uint16_t last_port_ = 49151;
+};
+
+}  // namespace weft::sim

@@ -1,0 +1,34 @@
+#pragma once
+// Every number of the core that somebody may want to know or change, in one place.
+
+#include <chrono>
+#include <cstddef>
+
+namespace weft::constants {
+
+/// A stream reader pauses its transport above twice this many buffered bytes (asyncio's stream limit).
+inline constexpr std::size_t stream_limit = 64 * 1024;
+/// Default high-water mark of a transport's write buffer, in bytes; the low-water mark is a quarter of it.
+inline constexpr std::size_t write_high_water = 64 * 1024;
+/// The buffer that a loop's sockets read into, in bytes, and its alignment.
+inline constexpr std::size_t read_buffer_size = 256 * 1024;
+inline constexpr std::size_t read_buffer_alignment = 64;
+/// After this many dropped writes on a lost connection each further one is reported.
+inline constexpr unsigned log_threshold_for_connlost_writes = 5;
+/// How long accepting pauses after the system ran out of descriptors or memory.
+inline constexpr std::chrono::seconds accept_retry_delay{1};
+/// While callbacks are always ready, I/O is polled after this many iterations at the latest ...
+inline constexpr unsigned busy_poll_iterations = 61;
+/// ... and whenever this much time has passed since the last poll.
+inline constexpr std::chrono::milliseconds busy_poll_interval{1};
+/// The timer heap is rebuilt without its cancelled entries when it holds more than this many entries
+/// and more than half of them are cancelled.
+inline constexpr std::size_t min_scheduled_timers = 100;
+/// In debug mode callbacks that take this long are reported.
+inline constexpr std::chrono::milliseconds slow_callback_duration{100};
+/// How long a run waits for the default executor's threads to end.
+inline constexpr std::chrono::seconds thread_join_timeout{300};
+/// Pending connections that a listening socket queues.
+inline constexpr int listen_backlog = 100;
+
+}  // namespace weft::constants

@@ -1,0 +1,93 @@
+#pragma once
+// The frame pool: per-thread free lists for coroutine frames, task states, handles and other small
+// objects that a loop makes and drops all the time.
+//
+//     void* block = pool_allocate(size);      // throws std::bad_alloc
+//     pool_free(block, size);                 // the same size; any thread
+//
+// A block is an ordinary block of the C++ heap, so it may be freed on another thread than the one that made it: it
+// then joins that thread's list. Each list is bounded; what is above the bound goes back to the heap. Under
+// AddressSanitizer nothing is kept, so that a use after free is seen.
+
+#include <cstddef>
+#include <new>
+#include <utility>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WEFT_POOL_OFF 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WEFT_POOL_OFF 1
+#endif
+#endif
+
+namespace weft::detail {
+
+/// Blocks are pooled up to this size, in steps of `pool_step` bytes.
+inline constexpr std::size_t pool_limit = 2048;
+inline constexpr std::size_t pool_step = 16;
+/// How many free blocks of one size a thread keeps.
+inline constexpr unsigned pool_depth = 8192;
+
+#ifdef WEFT_POOL_OFF
+
+inline void* pool_allocate(std::size_t size) {
+    return ::operator new(size);
+}
+inline void pool_free(void* block, std::size_t) noexcept {
+    ::operator delete(block);
+}
+
+#else
+
+struct PoolList {
+    void* head;
+    unsigned count;
+    unsigned room;  // 0 until the thread's clean-up is registered and again after it has run
+};
+extern thread_local constinit PoolList pool_lists[pool_limit / pool_step + 1];
+
+void* pool_allocate_slow(std::size_t rounded);
+void pool_free_slow(void* block, std::size_t rounded) noexcept;
+
+inline void* pool_allocate(std::size_t size) {
+    const std::size_t index = (size + pool_step - 1) / pool_step;
+    if (index > pool_limit / pool_step) return ::operator new(size);
+    PoolList& list = pool_lists[index];
+    if (void* block = list.head) [[likely]] {
+        list.head = *static_cast<void**>(block);
+        --list.count;
+        return block;
+    }
+    return pool_allocate_slow(index * pool_step);
+}
+
+inline void pool_free(void* block, std::size_t size) noexcept {
+    const std::size_t index = (size + pool_step - 1) / pool_step;
+    if (index > pool_limit / pool_step) {
+        ::operator delete(block);
+        return;
+    }
+    PoolList& list = pool_lists[index];
+    if (list.count < list.room) [[likely]] {
+        *static_cast<void**>(block) = list.head;
+        list.head = block;
+        ++list.count;
+        return;
+    }
+    pool_free_slow(block, index);
+}
+
+#endif
+
+/// Gives a class pooled storage: derive from it, or from a class that does.
+class Pooled {
+public:
+    static void* operator new(std::size_t size) { return pool_allocate(size); }
+    static void operator delete(void* block, std::size_t size) noexcept { pool_free(block, size); }
+
+protected:
+    ~Pooled() = default;
+};
+
+}  // namespace weft::detail

@@ -1,0 +1,49 @@
+#pragma once
+// Address: a numeric IP address and port.
+//
+//     Address a = *Address::parse("127.0.0.1", 8080);
+//     a.host();  a.port();  a.to_string();             // "127.0.0.1:8080", "[::1]:8080"
+//
+// It holds no name: names are resolved by the loop.
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace weft {
+
+enum class Family : std::uint8_t { unspecified, ipv4, ipv6 };
+
+class Address {
+public:
+    Address() = default;
+    /// `bytes` in network order; an IPv4 address uses the first four.
+    Address(Family family, const std::array<std::uint8_t, 16>& bytes, std::uint16_t port,
+            std::uint32_t scope = 0) noexcept
+        : bytes_(bytes), scope_(scope), port_(port), family_(family) {}
+    /// A numeric address; nothing if `host` is not one. A zone (`fe80::1%2`) must be a number.
+    static std::optional<Address> parse(const std::string& host, std::uint16_t port);
+    /// The address that means every interface.
+    static Address any(Family family, std::uint16_t port) noexcept { return Address(family, {}, port); }
+
+    Family family() const noexcept { return family_; }
+    std::string host() const;
+    std::uint16_t port() const noexcept { return port_; }
+    std::uint32_t scope() const noexcept { return scope_; }
+    const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
+    bool is_any() const noexcept { return bytes_ == std::array<std::uint8_t, 16>{}; }
+    Address with_port(std::uint16_t port) const noexcept { return Address(family_, bytes_, port, scope_); }
+    std::string to_string() const;
+
+    auto operator<=>(const Address&) const = default;
+
+private:
+    std::array<std::uint8_t, 16> bytes_{};
+    std::uint32_t scope_ = 0;
+    std::uint16_t port_ = 0;
+    Family family_ = Family::unspecified;
+};
+
+}  // namespace weft

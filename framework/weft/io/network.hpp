@@ -1,0 +1,111 @@
+#pragma once
+// Network: the part of the backend seam that makes connections. A backend gives raw stream sockets; the transport on
+// top of them (buffering, water marks, closing) is the same for all backends.
+
+#include <weft/io/address.hpp>
+#include <weft/tasks/future.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace weft::io {
+
+/// Who is told what happens on a socket.
+class SocketEvents {
+public:
+    /// `data` is valid during the call only.
+    virtual void on_data(std::span<const std::byte> data) = 0;
+    virtual void on_end_of_stream() = 0;
+    virtual void on_read_error(std::error_code error) = 0;
+    /// Answers one wait_writable().
+    virtual void on_writable() = 0;
+
+protected:
+    ~SocketEvents() = default;
+};
+
+/// One end of a connection. It counts its references; operations in flight hold one.
+class StreamSocket {
+public:
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ == 0) delete this;
+    }
+
+    void set_events(SocketEvents* events) noexcept { events_ = events; }
+    /// Calls on_data, on_end_of_stream or on_read_error from the backend's poll until stop_reading(), the end of the
+    /// stream, or an error. What arrives while stopped is kept.
+    virtual void start_reading() = 0;
+    virtual void stop_reading() noexcept = 0;
+    /// Sends what the socket takes now. 0 without an error means none: see wait_writable().
+    virtual std::size_t write_some(std::span<const std::byte> data, std::error_code& error) noexcept = 0;
+    /// Calls on_writable once, when the socket takes bytes again or has failed.
+    virtual void wait_writable() = 0;
+    virtual void shutdown_write() noexcept = 0;
+    /// Ends the connection; no event is called afterwards.
+    virtual void close() noexcept = 0;
+    virtual std::optional<Address> local_address() const = 0;
+    virtual std::optional<Address> remote_address() const = 0;
+    virtual int native_handle() const noexcept { return -1; }
+
+protected:
+    StreamSocket() = default;
+    StreamSocket(const StreamSocket&) = delete;
+    StreamSocket& operator=(const StreamSocket&) = delete;
+    virtual ~StreamSocket() = default;
+
+    SocketEvents* events_ = nullptr;
+
+private:
+    std::uint32_t refs_ = 1;
+};
+
+using SocketRef = detail::Ref<StreamSocket>;
+
+/// Who is told of a listener's connections.
+class ListenerEvents {
+public:
+    virtual void on_accept(SocketRef socket) = 0;
+    virtual void on_accept_error(std::error_code error) = 0;
+
+protected:
+    ~ListenerEvents() = default;
+};
+
+class Listener {
+public:
+    virtual ~Listener() = default;
+    /// Calls on_accept from the backend's poll for each connection, on_accept_error when accepting failed; after an
+    /// error it is stopped and must be started again.
+    virtual void start() = 0;
+    virtual void stop() noexcept = 0;
+    virtual Address address() const = 0;
+    virtual int native_handle() const noexcept { return -1; }
+};
+
+class ListenOptions {
+public:
+    ListenOptions() = default;
+    int backlog = 100;
+    bool reuse_address = true;
+    bool reuse_port = false;
+    bool keep_alive = false;
+};
+
+class Network {
+public:
+    virtual ~Network() = default;
+    /// A connected socket, TCP_NODELAY set; throws the typed OS error. Cancelling closes the socket.
+    virtual Coro<SocketRef> connect(Address remote, std::optional<Address> local) = 0;
+    /// A bound and listening socket that is not started; throws the typed OS error.
+    virtual std::unique_ptr<Listener> listen(const Address& address, const ListenOptions& options,
+                                             ListenerEvents& events) = 0;
+    /// The addresses of a name, off the loop's thread; GaiError. Never called for numeric addresses.
+    virtual Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) = 0;
+};
+
+}  // namespace weft::io

@@ -1,0 +1,173 @@
+#pragma once
+// Server: listening sockets and the connections they accepted (asyncio.Server).
+//
+//     Server server = co_await start_server(handler, "127.0.0.1", 8888);
+//     co_await server.serve_forever();              // until its task is cancelled
+//
+// Copies mean the same server. It goes on accepting until close(), also if every handle is dropped.
+
+#include <weft/base/constants.hpp>
+#include <weft/io/network.hpp>
+#include <weft/io/protocol.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace weft {
+
+/// How create_server() and start_server() listen.
+class ServerOptions {
+public:
+    ServerOptions() = default;
+    /// Pending connections the system queues; default 100.
+    ServerOptions& backlog(int value) & { return backlog_ = value, *this; }
+    ServerOptions&& backlog(int value) && { return std::move(backlog(value)); }
+    /// SO_REUSEADDR; default true.
+    ServerOptions& reuse_address(bool value) & { return reuse_address_ = value, *this; }
+    ServerOptions&& reuse_address(bool value) && { return std::move(reuse_address(value)); }
+    /// SO_REUSEPORT; default false.
+    ServerOptions& reuse_port(bool value) & { return reuse_port_ = value, *this; }
+    ServerOptions&& reuse_port(bool value) && { return std::move(reuse_port(value)); }
+    /// SO_KEEPALIVE on accepted connections; default false.
+    ServerOptions& keep_alive(bool value) & { return keep_alive_ = value, *this; }
+    ServerOptions&& keep_alive(bool value) && { return std::move(keep_alive(value)); }
+    /// Only this family; default both.
+    ServerOptions& family(Family value) & { return family_ = value, *this; }
+    ServerOptions&& family(Family value) && { return std::move(family(value)); }
+    /// False: accept only after start_serving() or serve_forever(); default true.
+    ServerOptions& start_serving(bool value) & { return start_serving_ = value, *this; }
+    ServerOptions&& start_serving(bool value) && { return std::move(start_serving(value)); }
+    /// Stream servers: bytes a reader buffers before it pauses the peer (at twice this); default 64 KiB.
+    ServerOptions& limit(std::size_t value) & { return limit_ = value, *this; }
+    ServerOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
+
+    int backlog() const noexcept { return backlog_; }
+    bool reuse_address() const noexcept { return reuse_address_; }
+    bool reuse_port() const noexcept { return reuse_port_; }
+    bool keep_alive() const noexcept { return keep_alive_; }
+    Family family() const noexcept { return family_; }
+    bool start_serving() const noexcept { return start_serving_; }
+    std::size_t limit() const noexcept { return limit_; }
+
+private:
+    int backlog_ = constants::listen_backlog;
+    bool reuse_address_ = true;
+    bool reuse_port_ = false;
+    bool keep_alive_ = false;
+    bool start_serving_ = true;
+    Family family_ = Family::unspecified;
+    std::size_t limit_ = constants::stream_limit;
+};
+
+namespace io {
+
+using ProtocolFactory = std::function<std::shared_ptr<BaseProtocol>()>;
+
+/// A factory of any protocol as one of BaseProtocol; it may be move-only.
+template <class F>
+ProtocolFactory erase_factory(F factory) {
+    if constexpr (std::is_copy_constructible_v<F>) {
+        return [factory = std::move(factory)]() mutable -> std::shared_ptr<BaseProtocol> { return factory(); };
+    } else {
+        auto shared = std::make_shared<F>(std::move(factory));
+        return [shared]() -> std::shared_ptr<BaseProtocol> { return (*shared)(); };
+    }
+}
+
+/// The state behind a Server.
+class ServerState final : public ListenerEvents {
+public:
+    ServerState(EventLoop& loop, ProtocolFactory factory) : loop_(loop), factory_(std::move(factory)) {}
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ == 0) delete this;
+    }
+
+    void listen(const std::vector<Address>& addresses, const ListenOptions& options);
+    void start_serving();
+    void close();
+    bool is_serving() const noexcept { return serving_; }
+    Coro<> wait_closed();
+    Coro<> serve_forever();
+    void close_clients();
+    void abort_clients();
+    std::vector<Address> addresses() const;
+    std::vector<int> descriptors() const;
+    EventLoop& loop() const noexcept { return loop_; }
+    std::size_t active() const noexcept { return active_; }
+
+    // For transports.
+    void attach() noexcept { ++active_; }
+    void detach();
+    /// The loop closes.
+    void drop() noexcept;
+
+private:
+    ~ServerState() = default;
+    void on_accept(SocketRef socket) override;
+    void on_accept_error(std::error_code error) override;
+    void wake_waiters();
+
+    EventLoop& loop_;
+    ProtocolFactory factory_;
+    std::vector<std::unique_ptr<Listener>> listeners_;
+    std::vector<Future<>> closed_waiters_;
+    Future<> serving_forever_;
+    TimerHandle retry_;
+    std::size_t active_ = 0;
+    std::uint32_t refs_ = 1;
+    bool serving_ = false;
+    bool closed_ = false;
+};
+
+/// Resolves where to listen: numeric addresses, names, or "" for every interface.
+Coro<std::vector<Address>> resolve_all(std::string host, int port, Family family, bool passive);
+Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options);
+
+}  // namespace io
+
+class Server {
+public:
+    Server() = default;
+    explicit Server(detail::Ref<io::ServerState> state) noexcept : state_(std::move(state)) {}
+
+    /// Stops listening now; accepted connections live on. Ends serve_forever() with CancelledError.
+    void close() { state_->close(); }
+    /// Waits until the server is closed and its last connection is gone.
+    Coro<> wait_closed() { return state_->wait_closed(); }
+    /// Starts accepting, if it was made with start_serving(false).
+    Coro<> start_serving();
+    /// Accepts until the task is cancelled; then closes and waits for the connections.
+    Coro<> serve_forever() { return state_->serve_forever(); }
+    bool is_serving() const noexcept { return state_->is_serving(); }
+    /// transport.close() on each connection of this server.
+    void close_clients() { state_->close_clients(); }
+    /// transport.abort() on each.
+    void abort_clients() { state_->abort_clients(); }
+    /// The addresses listened on, with the ports the system chose; empty once closed.
+    std::vector<Address> sockets() const { return state_->addresses(); }
+    /// Their descriptors, in the same order (-1 where there is none).
+    std::vector<int> filenos() const { return state_->descriptors(); }
+    EventLoop& get_loop() const noexcept { return state_->loop(); }
+
+private:
+    detail::Ref<io::ServerState> state_;
+};
+
+/// Listens at `host`:`port` and makes a protocol by `protocol_factory()` for each connection (loop.create_server).
+/// "" listens on every interface; port 0 lets the system choose.
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, std::string host, int port, ServerOptions options) {
+    io::ProtocolFactory factory = io::erase_factory(std::move(protocol_factory));
+    auto state = co_await io::make_server(std::move(factory), std::move(host), port, options);
+    co_return Server(std::move(state));
+}
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, std::string host, int port) {
+    return create_server(std::move(protocol_factory), std::move(host), port, ServerOptions());
+}
+
+}  // namespace weft

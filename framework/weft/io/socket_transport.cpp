@@ -1,0 +1,366 @@
+#include <weft/io/socket_transport.hpp>
+
+#include <weft/base/constants.hpp>
+#include <weft/io/server.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+namespace weft {
+
+std::optional<std::string> Transport::get_extra_info(std::string_view key) const {
+    if (key == "peername") {
+        if (const auto address = peername()) return address->to_string();
+    } else if (key == "sockname") {
+        if (const auto address = sockname()) return address->to_string();
+    } else if (key == "socket" && fileno() >= 0) {
+        return std::to_string(fileno());
+    }
+    return std::nullopt;
+}
+
+namespace io {
+
+std::shared_ptr<SocketTransport> SocketTransport::open(EventLoop& loop, SocketRef socket,
+                                                       std::shared_ptr<BaseProtocol> protocol,
+                                                       detail::Ref<ServerState> server, UniqueFunction<void()> ready) {
+    auto transport = std::make_shared<SocketTransport>(loop, std::move(socket), std::move(server));
+    transport->set_protocol(std::move(protocol));
+    IoRegistry::of(loop).add(transport);
+    // asyncio's order: connection_made, then reading, then whoever waits for the connection.
+    loop.schedule_internal([transport] {
+        if (!transport->protocol_) return;
+        transport->connected_ = true;
+        transport->protocol_->connection_made(transport);
+    });
+    loop.schedule_internal([transport] { transport->start_reading(); });
+    if (ready) loop.schedule_internal(std::move(ready));
+    return transport;
+}
+
+SocketTransport::SocketTransport(EventLoop& loop, SocketRef socket, detail::Ref<ServerState> server)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      server_(std::move(server)),
+      high_water_(constants::write_high_water),
+      low_water_(constants::write_high_water / 4) {
+    socket_->set_events(this);
+    if (server_) server_->attach();
+}
+
+SocketTransport::~SocketTransport() {
+    if (socket_) socket_->close();
+}
+
+void SocketTransport::drop() noexcept {
+    closing_ = lost_ = true;
+    if (socket_) socket_->close();
+    socket_ = nullptr;
+    server_ = nullptr;
+    std::shared_ptr<BaseProtocol> protocol = std::move(protocol_);
+    stream_protocol_ = nullptr;
+    buffered_protocol_ = nullptr;
+}
+
+void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
+    if (!protocol) throw ValueError("set_protocol: the protocol is null");
+    stream_protocol_ = dynamic_cast<Protocol*>(protocol.get());
+    buffered_protocol_ = dynamic_cast<BufferedProtocol*>(protocol.get());
+    if (!stream_protocol_ && !buffered_protocol_)
+        throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
+    protocol_ = std::move(protocol);
+}
+
+// Reading
+
+void SocketTransport::start_reading() {
+    if (!closing_ && !paused_ && !ended_) socket_->start_reading();
+}
+
+void SocketTransport::pause_reading() {
+    if (closing_ || paused_) return;
+    paused_ = true;
+    socket_->stop_reading();
+}
+
+void SocketTransport::resume_reading() {
+    if (closing_ || !paused_) return;
+    paused_ = false;
+    if (!ended_ && connected_) socket_->start_reading();
+}
+
+void SocketTransport::on_data(std::span<const std::byte> data) {
+    try {
+        if (stream_protocol_) [[likely]]
+            stream_protocol_->data_received(data);
+        else
+            fill_protocol_buffer(data);
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        fatal_error(std::current_exception(), buffered_protocol_
+                                                  ? "Fatal error: protocol.buffer_updated() call failed."
+                                                  : "Fatal error: protocol.data_received() call failed.");
+    }
+}
+
+void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
+    while (!data.empty() && buffered_protocol_) {
+        const std::span<std::byte> room = buffered_protocol_->get_buffer(data.size());
+        if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+        const std::size_t count = std::min(room.size(), data.size());
+        std::memcpy(room.data(), data.data(), count);
+        data = data.subspan(count);
+        buffered_protocol_->buffer_updated(count);
+    }
+    if (!data.empty() && stream_protocol_) stream_protocol_->data_received(data);  // it switched meanwhile
+}
+
+void SocketTransport::on_end_of_stream() {
+    ended_ = true;
+    bool keep_open = false;
+    try {
+        keep_open = protocol_->eof_received();
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        fatal_error(std::current_exception(), "Fatal error: protocol.eof_received() call failed.");
+        return;
+    }
+    if (!keep_open) close();
+}
+
+void SocketTransport::on_read_error(std::error_code error) {
+    fatal_error(make_os_error(error, "read"), "Fatal read error on socket transport");
+}
+
+// Writing
+
+void SocketTransport::write(std::span<const std::byte> data) {
+    if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
+    if (data.empty()) return;
+    if (lost_) {
+        if (dropped_writes_ < 255) ++dropped_writes_;
+        if (dropped_writes_ == constants::log_threshold_for_connlost_writes)
+            loop_.log("socket.send() raised exception: the connection is lost, writes are dropped");
+        return;
+    }
+    send_or_buffer(data);
+}
+
+void SocketTransport::writelines(std::span<const std::span<const std::byte>> pieces) {
+    Bytes joined;
+    std::size_t size = 0;
+    for (const auto& piece : pieces)
+        size += piece.size();
+    joined.reserve(size);
+    for (const auto& piece : pieces)
+        joined.append(piece);
+    write(joined.span());
+}
+
+void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
+    if (buffer_.empty()) {
+        std::error_code error;
+        const std::size_t sent = socket_->write_some(data, error);
+        if (error) {
+            fatal_error(make_os_error(error, "write"), "Fatal write error on socket transport");
+            return;
+        }
+        data = data.subspan(sent);
+        if (data.empty()) return;
+        socket_->wait_writable();
+    }
+    if (sent_ > 0 && sent_ >= buffer_.size() / 2) {
+        buffer_.consume(sent_);
+        sent_ = 0;
+    }
+    buffer_.append(data);
+    if (get_write_buffer_size() > high_water_ && !protocol_paused_) pause_protocol();
+}
+
+void SocketTransport::on_writable() {
+    if (lost_) return;
+    const auto keep = shared_from_this();  // connection_lost may be called from here
+    std::error_code error;
+    sent_ += socket_->write_some(buffer_.span().subspan(sent_), error);
+    if (error) {
+        buffer_.clear();
+        sent_ = 0;
+        fatal_error(make_os_error(error, "write"), "Fatal write error on socket transport");
+        return;
+    }
+    if (sent_ < buffer_.size()) {
+        socket_->wait_writable();
+        maybe_resume_protocol();
+        return;
+    }
+    buffer_.clear();
+    sent_ = 0;
+    maybe_resume_protocol();  // may write more
+    if (!buffer_.empty() || lost_) return;
+    if (closing_) {
+        lost_ = true;
+        connection_lost(nullptr);
+    } else if (eof_written_) {
+        socket_->shutdown_write();
+    }
+}
+
+void SocketTransport::write_eof() {
+    if (closing_ || eof_written_) return;
+    eof_written_ = true;
+    if (buffer_.empty()) socket_->shutdown_write();
+}
+
+void SocketTransport::set_write_buffer_limits(std::optional<std::size_t> high, std::optional<std::size_t> low) {
+    if (!high) high = low ? 4 * *low : constants::write_high_water;
+    if (!low) low = *high / 4;
+    if (*high < *low)
+        throw ValueError("high (" + std::to_string(*high) + ") must be >= low (" + std::to_string(*low) + ")");
+    high_water_ = *high;
+    low_water_ = *low;
+    if (get_write_buffer_size() > high_water_ && !protocol_paused_) pause_protocol();
+}
+
+void SocketTransport::pause_protocol() {
+    protocol_paused_ = true;
+    try {
+        protocol_->pause_writing();
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        loop_.call_exception_handler(ExceptionContext("protocol.pause_writing() failed", std::current_exception()));
+    }
+}
+
+void SocketTransport::maybe_resume_protocol() {
+    if (!protocol_paused_ || get_write_buffer_size() > low_water_) return;
+    protocol_paused_ = false;
+    try {
+        protocol_->resume_writing();
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        loop_.call_exception_handler(ExceptionContext("protocol.resume_writing() failed", std::current_exception()));
+    }
+}
+
+// Closing
+
+void SocketTransport::close() {
+    if (closing_) return;
+    closing_ = true;
+    socket_->stop_reading();
+    if (buffer_.empty()) schedule_connection_lost(nullptr);
+}
+
+void SocketTransport::force_close(std::exception_ptr error) {
+    if (lost_) return;
+    buffer_.clear();
+    sent_ = 0;
+    if (!closing_) {
+        closing_ = true;
+        socket_->stop_reading();
+    }
+    schedule_connection_lost(std::move(error));
+}
+
+void SocketTransport::fatal_error(std::exception_ptr error, const char* message) {
+    // What the network does is the protocol's business; what the application threw is everybody's.
+    if (!detail::holds<OSError>(error))
+        loop_.call_exception_handler(ExceptionContext(message, error));
+    else if (loop_.get_debug())
+        loop_.log(std::string(message) + ": " + describe_exception(error));
+    force_close(std::move(error));
+}
+
+void SocketTransport::schedule_connection_lost(std::exception_ptr error) {
+    lost_ = true;
+    loop_.schedule_internal([self = shared_from_this(), error = std::move(error)] { self->connection_lost(error); });
+}
+
+void SocketTransport::connection_lost(std::exception_ptr error) {
+    struct Finish {
+        SocketTransport& self;
+        ~Finish() {
+            self.stream_protocol_ = nullptr;
+            self.buffered_protocol_ = nullptr;
+            std::shared_ptr<BaseProtocol> protocol = std::move(self.protocol_);
+            if (self.socket_) self.socket_->close();
+            self.socket_ = nullptr;
+            if (auto server = std::move(self.server_)) server->detach();
+            IoRegistry::of(self.loop_).remove(self);
+        }
+    } finish{*this};
+    if (protocol_ && connected_) protocol_->connection_lost(std::move(error));
+}
+
+std::optional<Address> SocketTransport::peername() const {
+    return socket_ ? socket_->remote_address() : std::nullopt;
+}
+std::optional<Address> SocketTransport::sockname() const {
+    return socket_ ? socket_->local_address() : std::nullopt;
+}
+
+// IoRegistry
+
+IoRegistry& IoRegistry::of(EventLoop& loop) {
+    if (auto* registry = loop.find_service<IoRegistry>()) return *registry;
+    return loop.add_service<IoRegistry>();
+}
+
+void IoRegistry::shutdown() noexcept {
+    auto servers = std::move(servers_);
+    for (auto& server : servers)
+        server->drop();
+    auto transports = std::move(transports_);
+    for (auto& transport : transports)
+        transport->drop();
+}
+
+void IoRegistry::add(std::shared_ptr<SocketTransport> transport) {
+    transport->registry_index = static_cast<std::uint32_t>(transports_.size());
+    transports_.push_back(std::move(transport));
+}
+
+void IoRegistry::remove(SocketTransport& transport) noexcept {
+    const std::uint32_t index = transport.registry_index;
+    if (index >= transports_.size() || transports_[index].get() != &transport) return;
+    std::shared_ptr<SocketTransport> removed = std::move(transports_[index]);
+    if (index + 1 < transports_.size()) {
+        transports_[index] = std::move(transports_.back());
+        transports_[index]->registry_index = index;
+    }
+    transports_.pop_back();
+}
+
+void IoRegistry::add(detail::Ref<ServerState> server) {
+    servers_.push_back(std::move(server));
+}
+
+void IoRegistry::remove(ServerState& server) noexcept {
+    auto found = std::find_if(servers_.begin(), servers_.end(),
+                              [&server](const auto& candidate) { return candidate.get() == &server; });
+    if (found == servers_.end()) return;
+    detail::Ref<ServerState> removed = std::move(*found);
+    servers_.erase(found);
+}
+
+std::vector<std::shared_ptr<SocketTransport>> IoRegistry::clients_of(const ServerState& server) const {
+    std::vector<std::shared_ptr<SocketTransport>> clients;
+    for (const auto& transport : transports_)
+        if (transport->server() == &server) clients.push_back(transport);
+    return clients;
+}
+
+}  // namespace io
+}  // namespace weft

@@ -1,0 +1,117 @@
+#pragma once
+// SocketTransport: the stream transport of every backend. Private to the io floor: applications see Transport.
+
+#include <weft/io/network.hpp>
+#include <weft/io/protocol.hpp>
+#include <weft/io/transport.hpp>
+#include <weft/loop/event_loop.hpp>
+
+#include <cstdint>
+#include <memory>
+
+namespace weft::io {
+
+class ServerState;
+
+///     open -> closing (flushes) -> lost
+class SocketTransport final : public Transport,
+                              public SocketEvents,
+                              public std::enable_shared_from_this<SocketTransport> {
+public:
+    /// Makes a transport and schedules connection_made, then the start of reading, then `ready`, in this order.
+    static std::shared_ptr<SocketTransport> open(EventLoop& loop, SocketRef socket,
+                                                 std::shared_ptr<BaseProtocol> protocol,
+                                                 detail::Ref<ServerState> server, UniqueFunction<void()> ready);
+
+    SocketTransport(EventLoop& loop, SocketRef socket, detail::Ref<ServerState> server);
+    ~SocketTransport() override;
+
+    void close() override;
+    bool is_closing() const noexcept override { return closing_; }
+    void set_protocol(std::shared_ptr<BaseProtocol> protocol) override;
+    std::shared_ptr<BaseProtocol> get_protocol() const override { return protocol_; }
+    EventLoop& get_loop() const noexcept override { return loop_; }
+
+    void pause_reading() override;
+    void resume_reading() override;
+    bool is_reading() const noexcept override { return !closing_ && !paused_; }
+
+    using Transport::write;
+    void write(std::span<const std::byte> data) override;
+    void writelines(std::span<const std::span<const std::byte>> pieces) override;
+    void write_eof() override;
+    bool can_write_eof() const noexcept override { return true; }
+    void abort() override { force_close(nullptr); }
+    void set_write_buffer_limits(std::optional<std::size_t> high, std::optional<std::size_t> low) override;
+    std::pair<std::size_t, std::size_t> get_write_buffer_limits() const noexcept override {
+        return {low_water_, high_water_};
+    }
+    std::size_t get_write_buffer_size() const noexcept override { return buffer_.size() - sent_; }
+
+    std::optional<Address> peername() const override;
+    std::optional<Address> sockname() const override;
+    int fileno() const noexcept override { return socket_ ? socket_->native_handle() : -1; }
+
+    ServerState* server() const noexcept { return server_.get(); }
+    /// The loop closes: lets go of socket and protocol without calling anything.
+    void drop() noexcept;
+
+    std::uint32_t registry_index = 0;
+
+private:
+    void on_data(std::span<const std::byte> data) override;
+    void on_end_of_stream() override;
+    void on_read_error(std::error_code error) override;
+    void on_writable() override;
+
+    void start_reading();
+    void fill_protocol_buffer(std::span<const std::byte> data);
+    void send_or_buffer(std::span<const std::byte> data);
+    void pause_protocol();
+    void maybe_resume_protocol();
+    void fatal_error(std::exception_ptr error, const char* message);
+    void force_close(std::exception_ptr error);
+    void schedule_connection_lost(std::exception_ptr error);
+    void connection_lost(std::exception_ptr error);
+
+    EventLoop& loop_;
+    SocketRef socket_;
+    std::shared_ptr<BaseProtocol> protocol_;
+    Protocol* stream_protocol_ = nullptr;  // protocol_, if it is one; else it is buffered_protocol_
+    BufferedProtocol* buffered_protocol_ = nullptr;
+    detail::Ref<ServerState> server_;
+    Bytes buffer_;  // what the socket did not take yet, from sent_ on
+    std::size_t sent_ = 0;
+    std::size_t high_water_;
+    std::size_t low_water_;
+    std::uint8_t dropped_writes_ = 0;
+    bool connected_ = false;  // connection_made was called
+    bool closing_ = false;
+    bool lost_ = false;  // connection_lost is scheduled or done
+    bool paused_ = false;
+    bool eof_written_ = false;
+    bool protocol_paused_ = false;
+    bool ended_ = false;  // the peer's end of stream was seen
+};
+
+/// The loop's transports and servers: what keeps them alive while nobody else does.
+class IoRegistry final : public Service {
+public:
+    static IoRegistry& of(EventLoop& loop);
+    std::string_view name() const noexcept override { return "io"; }
+    void shutdown() noexcept override;
+
+    void add(std::shared_ptr<SocketTransport> transport);
+    void remove(SocketTransport& transport) noexcept;
+    void add(detail::Ref<ServerState> server);
+    void remove(ServerState& server) noexcept;
+    /// The transports accepted by `server`.
+    std::vector<std::shared_ptr<SocketTransport>> clients_of(const ServerState& server) const;
+    std::size_t transports() const noexcept { return transports_.size(); }
+
+private:
+    std::vector<std::shared_ptr<SocketTransport>> transports_;
+    std::vector<detail::Ref<ServerState>> servers_;
+};
+
+}  // namespace weft::io

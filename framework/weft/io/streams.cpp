@@ -1,0 +1,355 @@
+#include <weft/io/streams.hpp>
+
+#include <weft/io/socket_transport.hpp>
+
+#include <algorithm>
+
+namespace weft {
+
+namespace io {
+
+StreamState::StreamState(EventLoop& loop, std::size_t limit, std::shared_ptr<Connected> connected)
+    : loop_(loop), connected_(std::move(connected)), limit_(limit) {
+    if (limit == 0) throw ValueError("Limit cannot be <= 0");
+}
+
+StreamState::~StreamState() = default;
+
+void StreamState::connection_made(std::shared_ptr<Transport> transport) {
+    transport_ = std::move(transport);
+    if (std::shared_ptr<Connected> connected = std::move(connected_)) {
+        const auto self = shared_from_this();
+        (*connected)(StreamReader(self), StreamWriter(self));
+    }
+}
+
+void StreamState::connection_lost(std::exception_ptr error) {
+    lost_ = true;
+    lost_error_ = error;
+    if (error)
+        set_exception(error);
+    else
+        feed_eof();
+    writing_paused_ = false;
+    wake_drains();
+    if (const auto waiters = std::move(closed_waiters_)) {
+        for (Future<>& waiter : *waiters)
+            if (!waiter.done()) waiter.set_result();
+    }
+}
+
+Coro<> StreamState::wait_closed() {
+    const auto self = shared_from_this();
+    if (!lost_) {
+        if (!closed_waiters_) closed_waiters_ = std::make_unique<std::vector<Future<>>>();
+        Future<> waiter = loop_.create_future<void>();
+        closed_waiters_->push_back(waiter);
+        co_await waiter;
+    }
+    if (lost_error_) std::rethrow_exception(lost_error_);
+}
+
+// Reading
+
+void StreamState::data_received(std::span<const std::byte> data) {
+    if (head_ != 0) {
+        buffer_.consume(head_);
+        head_ = 0;
+    }
+    buffer_.append(data);
+    if (wait_ && available() >= wait_->need()) wake_reader();
+    if (available() > 2 * limit_) maybe_pause_reading();
+}
+
+void StreamState::maybe_pause_reading() {
+    if (paused_ || !transport_ || (wait_ && wait_->is_waiting())) return;
+    paused_ = true;
+    transport_->pause_reading();
+}
+
+void StreamState::maybe_resume_reading() {
+    if (!paused_ || available() > limit_) return;
+    paused_ = false;
+    transport_->resume_reading();
+}
+
+bool StreamState::eof_received() {
+    feed_eof();
+    return true;  // the writer decides when the connection ends
+}
+
+void StreamState::feed_eof() {
+    eof_ = true;
+    wake_reader();
+}
+
+void StreamState::set_exception(std::exception_ptr error) {
+    error_ = std::move(error);
+    wake_reader();
+}
+
+void StreamState::wake_reader() noexcept {
+    if (wait_) wait_->wake();
+}
+
+void StreamState::set_wait(StreamWait* wait, const char* caller) {
+    if (wait_)
+        throw RuntimeError(std::string(caller) +
+                           "() called while another coroutine is already waiting for incoming data");
+    wait_ = wait;
+    if (paused_) {
+        paused_ = false;
+        transport_->resume_reading();
+    }
+}
+
+Bytes StreamState::take(std::size_t count) {
+    Bytes data;
+    if (count >= available()) {
+        if (head_ != 0) buffer_.consume(head_);
+        data = std::move(buffer_);
+        buffer_ = Bytes();
+        head_ = 0;
+    } else {
+        data = Bytes(buffered().first(count));
+        head_ += count;
+    }
+    maybe_resume_reading();
+    return data;
+}
+
+void StreamState::discard(std::size_t count) noexcept {
+    head_ += std::min(count, available());
+    if (head_ == buffer_.size()) {
+        buffer_.clear();
+        head_ = 0;
+    }
+    maybe_resume_reading();
+}
+
+Bytes ReadExactly::await_resume() {
+    finish();
+    const std::size_t count = need();
+    if (state_->available() < count) throw IncompleteReadError(state_->take(SIZE_MAX), count);
+    return state_->take(count);
+}
+
+// Writing
+
+void StreamState::remove_writer() noexcept {
+    if (--writers_ > 0 || !transport_ || transport_->is_closing()) return;
+    // The connection can no longer be written to or closed by anybody.
+    if (loop_.get_debug()) loop_.log("unclosed StreamWriter: its connection is closed with it");
+    transport_->close();
+}
+
+void StreamState::resume_writing() {
+    writing_paused_ = false;
+    wake_drains();
+}
+
+void StreamState::wake_drains() noexcept {
+    while (DrainWait* wait = drains_) {
+        drains_ = wait->next_;
+        wait->wake();
+    }
+}
+
+void StreamState::add_drain(DrainWait& wait) noexcept {
+    DrainWait** at = &drains_;
+    while (*at)
+        at = &(*at)->next_;
+    *at = &wait;
+}
+
+void StreamState::remove_drain(DrainWait& wait) noexcept {
+    for (DrainWait** at = &drains_; *at; at = &(*at)->next_) {
+        if (*at != &wait) continue;
+        *at = wait.next_;
+        return;
+    }
+}
+
+bool DrainWait::await_ready() const {
+    state_->rethrow_exception();
+    if (state_->lost()) throw ConnectionResetError("Connection lost");
+    return !state_->writing_paused() && !state_->transport()->is_closing();
+}
+
+void DrainWait::start(detail::PromiseBase& promise) {
+    if (!state_->writing_paused()) {
+        // Closing: one turn of the loop lets connection_lost() come first.
+        yielded_ = &promise.task();
+        yielded_->suspend(promise, nullptr);
+        yielded_->schedule();
+        return;
+    }
+    state_->add_drain(*this);
+    suspend(promise);
+}
+
+void DrainWait::await_resume() {
+    if (yielded_)
+        yielded_->check_cancelled(false);
+    else
+        end_wait();
+    if (state_->lost()) {
+        state_->rethrow_exception();
+        throw ConnectionResetError("Connection lost");
+    }
+}
+
+// Opening
+
+void watch_handler(const Task<>& task, std::shared_ptr<Transport> transport, std::shared_ptr<void> keep) {
+    Task<> watched = task;
+    watched.add_done_callback([transport = std::move(transport), keep = std::move(keep)](Future<> done) {
+        if (done.cancelled()) {
+            transport->close();
+            return;
+        }
+        if (std::exception_ptr error = done.exception()) {
+            transport->get_loop().call_exception_handler(
+                ExceptionContext("Unhandled exception in client_connected_cb", error));
+            transport->close();
+        }
+    });
+}
+
+std::shared_ptr<Transport> transport_of(const StreamWriter& writer) {
+    return static_cast<SocketTransport&>(writer.transport()).shared_from_this();
+}
+
+Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
+                                 ServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    const std::size_t limit = options.limit();
+    auto factory = [&loop, limit, connected] { return std::make_shared<StreamState>(loop, limit, connected); };
+    co_return co_await loop.create_server(std::move(factory), std::move(host), port, options);
+}
+
+}  // namespace io
+
+Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, int port, ConnectionOptions options) {
+    EventLoop& loop = get_running_loop();
+    const std::size_t limit = options.limit();
+    auto factory = [&loop, limit] { return std::make_shared<io::StreamState>(loop, limit, nullptr); };
+    auto connection = co_await loop.create_connection(std::move(factory), std::move(host), port, std::move(options));
+    co_return std::pair(StreamReader(connection.protocol), StreamWriter(connection.protocol));
+}
+
+namespace {
+
+/// Waits for at least one byte more than are buffered.
+class MoreData final : public io::StreamWait, public detail::LeafAwaitable<MoreData, void> {
+public:
+    MoreData(const std::shared_ptr<io::StreamState>& state, const char* caller)
+        : StreamWait(state, state->available() + 1, caller) {}
+    void await_resume() { finish(); }
+};
+
+/// {where the match begins, where it ends}; npos if there is none from `from` on.
+class Match {
+public:
+    Match(std::size_t begin, std::size_t end) : begin(begin), end(end) {}
+    std::size_t begin;
+    std::size_t end;
+};
+
+Match find_first(std::string_view text, const std::vector<std::string>& separators, std::size_t from) {
+    Match best(std::string_view::npos, std::string_view::npos);
+    for (const std::string& separator : separators) {
+        const std::size_t at = text.find(separator, from);
+        if (at != std::string_view::npos && at + separator.size() < best.end) best = Match(at, at + separator.size());
+    }
+    return best;
+}
+
+std::string_view text_of(const io::StreamState& state) {
+    const auto data = state.buffered();
+    return {reinterpret_cast<const char*>(data.data()), data.size()};
+}
+
+Coro<Bytes> read_until(std::shared_ptr<io::StreamState> state, std::vector<std::string> separators,
+                       const char* caller) {
+    if (separators.empty()) throw ValueError("Separator should contain at least one element");
+    std::size_t longest = 0;
+    for (const std::string& separator : separators) {
+        if (separator.empty()) throw ValueError("Separator should be at least one-byte string");
+        longest = std::max(longest, separator.size());
+    }
+    state->rethrow_exception();
+    std::size_t searched = 0;
+    for (;;) {
+        const std::string_view text = text_of(*state);
+        const Match match = find_first(text, separators, searched);
+        if (match.begin != std::string_view::npos) {
+            if (match.begin > state->limit())
+                throw LimitOverrunError("Separator is found, but chunk is longer than limit", match.begin);
+            co_return state->take(match.end);
+        }
+        // A separator may begin in the last bytes.
+        searched = text.size() >= longest ? text.size() - longest + 1 : 0;
+        if (searched > state->limit())
+            throw LimitOverrunError("Separator is not found, and chunk exceed the limit", searched);
+        if (state->saw_eof()) throw IncompleteReadError(state->take(SIZE_MAX), std::nullopt);
+        co_await MoreData(state, caller);
+    }
+}
+
+Coro<Bytes> read_line(std::shared_ptr<io::StreamState> state) {
+    std::vector<std::string> newline(1, "\n");
+    try {
+        co_return co_await read_until(state, std::move(newline), "StreamReader.readline");
+    } catch (const IncompleteReadError& error) {
+        co_return error.partial();
+    } catch (const LimitOverrunError& error) {
+        const std::string_view text = text_of(*state);
+        if (error.consumed() < text.size() && text[error.consumed()] == '\n')
+            state->discard(error.consumed() + 1);
+        else
+            state->discard(SIZE_MAX);
+        throw ValueError(error.what());
+    }
+}
+
+}  // namespace
+
+Coro<Bytes> StreamReader::readline() {
+    return read_line(state_);
+}
+
+Coro<Bytes> StreamReader::readuntil(std::string separator) {
+    std::vector<std::string> separators(1, std::move(separator));
+    return read_until(state_, std::move(separators), "StreamReader.readuntil");
+}
+
+Coro<Bytes> StreamReader::readuntil(std::vector<std::string> separators) {
+    return read_until(state_, std::move(separators), "StreamReader.readuntil");
+}
+
+namespace {
+
+template <class Line>
+void write_lines(Transport& transport, const std::vector<Line>& lines) {
+    std::vector<std::span<const std::byte>> pieces;
+    pieces.reserve(lines.size());
+    for (const Line& line : lines) {
+        if constexpr (std::is_same_v<Line, Bytes>)
+            pieces.push_back(line.span());
+        else
+            pieces.push_back(as_byte_span(line));
+    }
+    transport.writelines(pieces);
+}
+
+}  // namespace
+
+void StreamWriter::writelines(const std::vector<Bytes>& lines) {
+    write_lines(transport(), lines);
+}
+void StreamWriter::writelines(const std::vector<std::string>& lines) {
+    write_lines(transport(), lines);
+}
+
+}  // namespace weft

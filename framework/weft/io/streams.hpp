@@ -1,0 +1,308 @@
+#pragma once
+// Streams: connections as coroutines (asyncio streams).
+//
+//     auto [reader, writer] = co_await open_connection("127.0.0.1", 8888);
+//     writer.write("hello\n");
+//     co_await writer.drain();
+//     Bytes answer = co_await reader.readline();
+//
+//     Server server = co_await start_server([](StreamReader reader, StreamWriter writer) -> Coro<> { ... }, "", 8888);
+//
+// A read that is cancelled loses no byte. One coroutine reads a connection at a time. Copies of a StreamReader or
+// StreamWriter mean the same connection; when the last StreamWriter goes, the connection is closed (its buffer is
+// flushed).
+
+#include <weft/base/bytes.hpp>
+#include <weft/io/connection.hpp>
+#include <weft/io/server.hpp>
+#include <weft/io/transport.hpp>
+#include <weft/tasks/task.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace weft {
+
+class StreamReader;
+class StreamWriter;
+
+namespace io {
+
+class StreamWait;
+class DrainWait;
+
+/// The protocol under a reader and a writer: asyncio's StreamReaderProtocol and both ends' state in one object.
+class StreamState final : public Protocol, public std::enable_shared_from_this<StreamState> {
+public:
+    /// Called in connection_made; takes both ends. May throw: it is reported, and the connection closes.
+    using Connected = std::function<void(StreamReader, StreamWriter)>;
+
+    StreamState(EventLoop& loop, std::size_t limit, std::shared_ptr<Connected> connected);
+    ~StreamState() override;
+
+    void connection_made(std::shared_ptr<Transport> transport) override;
+    void connection_lost(std::exception_ptr error) override;
+    void data_received(std::span<const std::byte> data) override;
+    bool eof_received() override;
+    void pause_writing() override { writing_paused_ = true; }
+    void resume_writing() override;
+
+    // Reader
+    std::span<const std::byte> buffered() const noexcept { return buffer_.span().subspan(head_); }
+    std::size_t available() const noexcept { return buffer_.size() - head_; }
+    Bytes take(std::size_t count);
+    void discard(std::size_t count) noexcept;
+    bool at_eof() const noexcept { return eof_ && available() == 0; }
+    bool saw_eof() const noexcept { return eof_; }
+    void feed_eof();
+    void set_exception(std::exception_ptr error);
+    const std::exception_ptr& exception() const noexcept { return error_; }
+    void rethrow_exception() const {
+        if (error_) [[unlikely]]
+            std::rethrow_exception(error_);
+    }
+    std::size_t limit() const noexcept { return limit_; }
+    void set_wait(StreamWait* wait, const char* caller);
+    void clear_wait() noexcept { wait_ = nullptr; }
+
+    // Writer
+    Transport* transport() const noexcept { return transport_.get(); }
+    const std::shared_ptr<Transport>& shared_transport() const noexcept { return transport_; }
+    bool lost() const noexcept { return lost_; }
+    bool writing_paused() const noexcept { return writing_paused_; }
+    void add_writer() noexcept { ++writers_; }
+    void remove_writer() noexcept;
+    void add_drain(DrainWait& wait) noexcept;
+    void remove_drain(DrainWait& wait) noexcept;
+    Coro<> wait_closed();
+
+private:
+    friend class StreamWait;
+    void wake_drains() noexcept;
+    void wake_reader() noexcept;
+    void maybe_resume_reading();
+    void maybe_pause_reading();
+
+    EventLoop& loop_;
+    std::shared_ptr<Transport> transport_;
+    std::shared_ptr<Connected> connected_;
+    Bytes buffer_;  // from head_ on: what arrived and was not read
+    std::size_t head_ = 0;
+    std::size_t limit_;
+    StreamWait* wait_ = nullptr;
+    DrainWait* drains_ = nullptr;
+    std::exception_ptr error_;
+    std::exception_ptr lost_error_;
+    std::unique_ptr<std::vector<Future<>>> closed_waiters_;
+    std::uint32_t writers_ = 0;
+    bool eof_ = false;
+    bool lost_ = false;
+    bool paused_ = false;
+    bool writing_paused_ = false;
+};
+
+/// Waits until `need` bytes are buffered or the stream ended. The base of the reads.
+class StreamWait : public detail::TaskWaiter {
+public:
+    StreamWait(std::shared_ptr<StreamState> state, std::size_t need, const char* caller) noexcept
+        : state_(std::move(state)), need_(need), caller_(caller) {}
+    StreamWait(StreamWait&& other) noexcept = default;
+    ~StreamWait() {
+        if (is_waiting()) state_->clear_wait();
+    }
+
+    std::string_view waiter_kind() const noexcept override { return caller_; }
+    bool await_ready() const {
+        state_->rethrow_exception();
+        return state_->available() >= need_ || state_->saw_eof();
+    }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle) {
+        state_->set_wait(this, caller_);
+        suspend(handle.promise());
+    }
+    std::size_t need() const noexcept { return need_; }
+
+protected:
+    void finish() {
+        if (state_->wait_ == this) state_->clear_wait();
+        end_wait();
+        state_->rethrow_exception();
+    }
+    std::shared_ptr<StreamState> state_;
+
+private:
+    void on_cancel_wait() noexcept override { state_->clear_wait(); }
+    std::size_t need_;
+    const char* caller_;
+};
+
+/// What StreamReader::read() gives.
+class Read final : public StreamWait, public detail::LeafAwaitable<Read, Bytes> {
+public:
+    Read(std::shared_ptr<StreamState> state, std::ptrdiff_t count) noexcept
+        : StreamWait(std::move(state), count < 0 ? SIZE_MAX : count > 0, "StreamReader.read"),
+          count_(static_cast<std::size_t>(count)) {}
+    Bytes await_resume() {
+        finish();
+        return state_->take(count_);
+    }
+
+private:
+    std::size_t count_;  // a negative number: everything
+};
+
+/// What StreamReader::readexactly() gives.
+class ReadExactly final : public StreamWait, public detail::LeafAwaitable<ReadExactly, Bytes> {
+public:
+    ReadExactly(std::shared_ptr<StreamState> state, std::size_t count) noexcept
+        : StreamWait(std::move(state), count, "StreamReader.readexactly") {}
+    Bytes await_resume();
+};
+
+/// What StreamWriter::drain() gives.
+class DrainWait final : public detail::TaskWaiter, public detail::LeafAwaitable<DrainWait, void> {
+public:
+    explicit DrainWait(std::shared_ptr<StreamState> state) noexcept : state_(std::move(state)) {}
+    DrainWait(DrainWait&& other) noexcept = default;
+    ~DrainWait() {
+        if (is_waiting()) state_->remove_drain(*this);
+    }
+
+    std::string_view waiter_kind() const noexcept override { return "StreamWriter.drain"; }
+    bool await_ready() const;
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle) {
+        start(handle.promise());
+    }
+    void await_resume();
+
+private:
+    friend class StreamState;
+    void start(detail::PromiseBase& promise);
+    void on_cancel_wait() noexcept override { state_->remove_drain(*this); }
+
+    std::shared_ptr<StreamState> state_;
+    DrainWait* next_ = nullptr;
+    detail::TaskBase* yielded_ = nullptr;
+};
+
+}  // namespace io
+
+/// The reading end of a connection (asyncio.StreamReader).
+class StreamReader {
+public:
+    StreamReader() = default;
+    explicit StreamReader(std::shared_ptr<io::StreamState> state) noexcept : state_(std::move(state)) {}
+
+    /// 1 to `count` bytes as soon as there are any, empty at the end of the stream; 0 gives empty at once; negative
+    /// reads everything until the end. Throws the connection's error. RuntimeError if another coroutine reads.
+    io::Read read(std::ptrdiff_t count = -1) { return io::Read(state_, count); }
+    /// Exactly `count` bytes. IncompleteReadError (with what was there) if the stream ends first.
+    io::ReadExactly readexactly(std::size_t count) { return io::ReadExactly(state_, count); }
+    /// Up to and with '\n'; what is left at the end of the stream. ValueError if the line is longer than the limit: it
+    /// is dropped, or, if its end has not arrived, all that is buffered is.
+    Coro<Bytes> readline();
+    /// Up to and with `separator`. LimitOverrunError if it is further than the limit (what is buffered stays);
+    /// IncompleteReadError if the stream ends first; ValueError for an empty separator.
+    Coro<Bytes> readuntil(std::string separator = "\n");
+    /// Up to the first of several separators (the one that ends first).
+    Coro<Bytes> readuntil(std::vector<std::string> separators);
+    /// True once the stream has ended and everything was read.
+    bool at_eof() const noexcept { return state_->at_eof(); }
+    /// The connection's error, or null.
+    std::exception_ptr exception() const noexcept { return state_->exception(); }
+
+private:
+    std::shared_ptr<io::StreamState> state_;
+};
+
+/// The writing end of a connection (asyncio.StreamWriter).
+class StreamWriter {
+public:
+    StreamWriter() = default;
+    explicit StreamWriter(std::shared_ptr<io::StreamState> state) noexcept : state_(std::move(state)) {
+        if (state_) state_->add_writer();
+    }
+    StreamWriter(const StreamWriter& other) noexcept : StreamWriter(other.state_) {}
+    StreamWriter(StreamWriter&& other) noexcept = default;
+    StreamWriter& operator=(StreamWriter other) noexcept {
+        state_.swap(other.state_);
+        return *this;
+    }
+    ~StreamWriter() {
+        if (state_) state_->remove_writer();
+    }
+
+    /// Sends a copy of `data`, or buffers it; never suspends. Follow it with `co_await drain()`.
+    void write(std::span<const std::byte> data) { transport().write(data); }
+    void write(std::string_view text) { transport().write(text); }
+    void writelines(const std::vector<Bytes>& lines);
+    void writelines(const std::vector<std::string>& lines);
+    /// Waits until the buffer is small enough to write more; at once if it is. ConnectionResetError once the
+    /// connection is lost, else the connection's own error. Any number of coroutines may wait.
+    io::DrainWait drain() { return io::DrainWait(state_); }
+    /// Sends end-of-file after what was written; reading goes on.
+    void write_eof() { transport().write_eof(); }
+    bool can_write_eof() const noexcept { return transport().can_write_eof(); }
+    /// Flushes what was written, then ends the connection.
+    void close() { transport().close(); }
+    bool is_closing() const noexcept { return transport().is_closing(); }
+    /// Waits until the connection is gone; throws the error that ended it, if any.
+    Coro<> wait_closed() { return state_->wait_closed(); }
+    /// asyncio's keys as text; see Transport.
+    std::optional<std::string> get_extra_info(std::string_view key) const { return transport().get_extra_info(key); }
+    std::optional<Address> peername() const { return transport().peername(); }
+    std::optional<Address> sockname() const { return transport().sockname(); }
+    Transport& transport() const noexcept { return *state_->transport(); }
+
+private:
+    std::shared_ptr<io::StreamState> state_;
+};
+
+/// Connects to `host`:`port` (asyncio.open_connection). Errors and cancellation as create_connection().
+Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, int port, ConnectionOptions options = {});
+
+namespace io {
+
+Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
+                                 ServerOptions options);
+/// Reports how the coroutine of a connection ended, and closes the connection if it did not end well.
+void watch_handler(const Task<>& task, std::shared_ptr<Transport> transport, std::shared_ptr<void> keep);
+std::shared_ptr<Transport> transport_of(const StreamWriter& writer);
+
+template <class F>
+std::shared_ptr<StreamState::Connected> make_connected(F handler) {
+    auto kept = std::make_shared<F>(std::move(handler));
+    return std::make_shared<StreamState::Connected>([kept](StreamReader reader, StreamWriter writer) {
+        using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
+        if constexpr (detail::CoroType<Result>) {
+            static_assert(std::is_same_v<Result, Coro<void>>,
+                          "start_server: the connection callback is a Coro<> or a plain function");
+            std::shared_ptr<Transport> transport = transport_of(writer);
+            Task<> task = create_task((*kept)(std::move(reader), std::move(writer)));
+            watch_handler(task, std::move(transport), std::is_empty_v<F> ? nullptr : kept);
+        } else {
+            (*kept)(std::move(reader), std::move(writer));
+        }
+    });
+}
+
+}  // namespace io
+
+/// Listens at `host`:`port` and calls `handler(reader, writer)` for each connection (asyncio.start_server); if that is
+/// a coroutine it runs as a task, and the handler object lives as long. Its errors reach the loop's exception handler.
+template <class F>
+    requires std::is_invocable_v<F&, StreamReader, StreamWriter>
+Coro<Server> start_server(F handler, std::string host, int port, ServerOptions options = {}) {
+    return io::start_stream_server(io::make_connected(std::move(handler)), std::move(host), port, options);
+}
+
+}  // namespace weft

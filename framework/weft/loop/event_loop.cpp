@@ -1,0 +1,438 @@
+#include <weft/loop/event_loop.hpp>
+
+#include <weft/base/constants.hpp>
+#include <weft/base/exceptions.hpp>
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <cassert>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <unordered_map>
+
+namespace weft {
+
+namespace detail {
+
+thread_local constinit EventLoop* running_loop = nullptr;
+
+namespace {
+
+/// A forked child runs no loop, whatever its parent did.
+void forget_loops_in_forked_children() {
+    [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { running_loop = nullptr; });
+}
+
+std::atomic<std::uint64_t> last_task_id{0};
+
+}  // namespace
+
+std::uint64_t TaskTable::next_task_id() noexcept {
+    return last_task_id.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+}  // namespace detail
+
+struct EventLoop::Registries {
+    struct Entry {
+        const void* key;
+        std::unique_ptr<Service> service;
+    };
+    std::vector<Entry> services;
+    std::map<std::pair<int, FdEvent>, detail::Ref<detail::HandleState>> watched;  // the queued handle, if any
+    std::map<int, bool> signals;
+    std::unordered_map<detail::FutureBase*, void (*)(detail::FutureBase&)> unretrieved;
+};
+
+EventLoop::EventLoop(std::unique_ptr<Backend> backend)
+    : slow_callback_duration(constants::slow_callback_duration),
+      polls_each_iteration_(backend->polls_each_iteration()),
+      backend_(std::move(backend)),
+      registries_(std::make_unique<Registries>()) {
+    detail::forget_loops_in_forked_children();
+    const char* debug = std::getenv("WEFT_DEBUG");
+    debug_ = debug && *debug;
+    backend_->attach(*this);
+}
+
+EventLoop::~EventLoop() {
+    assert(!is_running());
+    if (!closed_) close();
+}
+
+EventLoop& get_running_loop() {
+    if (!detail::running_loop) throw RuntimeError("no running event loop");
+    return *detail::running_loop;
+}
+
+// Running
+
+void EventLoop::check_running() const {
+    if (is_running()) throw RuntimeError("This event loop is already running");
+    if (detail::running_loop) throw RuntimeError("Cannot run the event loop while another loop is running");
+}
+
+void EventLoop::run_forever() {
+    if (closed_) throw RuntimeError("Event loop is closed");
+    check_running();
+    struct Running {
+        explicit Running(EventLoop& loop) : loop(loop) {
+            loop.running_ = true;
+            detail::running_loop = &loop;
+        }
+        ~Running() {
+            loop.stopping_ = false;
+            loop.running_ = false;
+            detail::running_loop = nullptr;
+        }
+        EventLoop& loop;
+    } running(*this);
+    do {
+        run_once();
+    } while (!stopping_);
+}
+
+void EventLoop::run_once() {
+    if (threadsafe_pending_.load(std::memory_order_acquire)) drain_threadsafe();
+    poll_backend();
+    if (!timers_.empty() && timers_.earliest() <= now_) timers_.pop_due(now_, ready_);
+    if (!ready_.empty()) run_ready(ready_.back());
+}
+
+/// Polls as the rules ask: without waiting if something is ready, else until the earliest timer. While callbacks are
+/// always ready it polls only now and then; see constants.hpp.
+void EventLoop::poll_backend() {
+    const bool timers = timers_.purge();
+    if (ready_.empty() && !stopping_) {
+        busy_iterations_ = 0;
+        if (timers)
+            backend_->poll(timers_.earliest());
+        else
+            backend_->poll(std::nullopt);
+        if (threadsafe_pending_.load(std::memory_order_acquire)) drain_threadsafe();
+        if (timers || debug_) now_ = backend_->now();
+        return;
+    }
+    if (polls_each_iteration_ || stopping_ || poll_is_due()) {
+        backend_->poll_ready();
+        busy_iterations_ = 0;
+        last_poll_ = now_ = backend_->now();
+    } else if (timers && timers_.earliest() <= now_ + constants::busy_poll_interval) {
+        now_ = backend_->now();
+    }
+}
+
+/// Looks at the clock in the first iterations and then in every eighth: it costs more than an iteration.
+bool EventLoop::poll_is_due() {
+    const unsigned count = ++busy_iterations_;
+    if (count >= constants::busy_poll_iterations) return true;
+    if (count == 1) {
+        now_ = last_poll_ = backend_->now();
+        return false;
+    }
+    if ((count & (count - 1)) != 0 && count % 8 != 0) return false;
+    now_ = backend_->now();
+    return now_ - last_poll_ >= constants::busy_poll_interval;
+}
+
+void EventLoop::run_ready(detail::ReadyNode* last) {
+    bool more;
+    do {
+        detail::ReadyNode& node = ready_.pop();
+        more = &node != last;
+        ++steps_;
+        if (debug_) [[unlikely]]
+            run_timed(node);
+        else
+            node.run();
+    } while (more);
+}
+
+void EventLoop::run_timed(detail::ReadyNode& node) {
+    const std::string what = node.describe();
+    const TimePoint begin = Clock::now();
+    node.run();
+    const Duration took = Clock::now() - begin;
+    if (took >= slow_callback_duration) {
+        char seconds[32];
+        std::snprintf(seconds, sizeof seconds, "%.3f", std::chrono::duration<double>(took).count());
+        log("Executing " + what + " took " + seconds + " seconds");
+    }
+}
+
+void EventLoop::drain_threadsafe() {
+    std::lock_guard lock(threadsafe_mutex_);
+    threadsafe_pending_.store(false, std::memory_order_relaxed);
+    ready_.splice(threadsafe_);
+}
+
+void EventLoop::close() {
+    if (is_running()) throw RuntimeError("Cannot close a running event loop");
+    if (closed_) return;
+    closed_ = true;
+    {
+        std::lock_guard lock(threadsafe_mutex_);
+        threadsafe_closed_ = true;
+        ready_.splice(threadsafe_);
+    }
+    // Tasks first, while everything their destructors may touch still stands.
+    while (detail::TaskRecord* task = tasks_.first())
+        task->destroy_pending();
+    drop_scheduled();
+    for (auto& services = registries_->services; !services.empty(); services.pop_back())
+        services.back().service->shutdown();
+    registries_->watched.clear();
+    registries_->signals.clear();
+    backend_->close();
+    while (detail::TaskRecord* task = tasks_.first())
+        task->destroy_pending();
+    drop_scheduled();
+    while (!registries_->unretrieved.empty()) {
+        auto [future, report] = *registries_->unretrieved.begin();
+        registries_->unretrieved.erase(registries_->unretrieved.begin());
+        report(*future);
+    }
+}
+
+void EventLoop::drop_scheduled() noexcept {
+    timers_.clear();
+    while (!ready_.empty())
+        ready_.pop().discard();
+}
+
+// Scheduling
+
+void EventLoop::check_usable() const {
+    if (closed_) throw RuntimeError("Event loop is closed");
+    if (debug_ && is_running() && detail::running_loop != this)
+        throw RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one");
+}
+
+TimePoint EventLoop::after(Duration delay) const noexcept {
+    const TimePoint now = time();
+    return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+}
+
+Handle EventLoop::schedule_callback(UniqueFunction<void()> callback) {
+    if (closed_ || debug_) [[unlikely]]
+        check_usable();
+    return schedule_internal(std::move(callback));
+}
+
+Handle EventLoop::schedule_internal(UniqueFunction<void()> callback) {
+    auto state = detail::Ref<detail::HandleState>::adopt(new detail::HandleState(*this, std::move(callback), false));
+    state->add_ref();  // the queue's
+    ready_.push(*state);
+    return Handle(std::move(state));
+}
+
+Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
+    auto state = detail::Ref<detail::HandleState>::adopt(new detail::HandleState(*this, std::move(callback), true));
+    if (detail::running_loop == this) {
+        check_usable();
+        state->add_ref();
+        ready_.push(*state);
+        return Handle(std::move(state));
+    }
+    std::lock_guard lock(threadsafe_mutex_);
+    if (threadsafe_closed_) throw RuntimeError("Event loop is closed");
+    state->add_ref();
+    threadsafe_.push(*state);
+    // Under the lock, so that the loop cannot close its backend meanwhile; one wake-up serves a whole burst.
+    if (!threadsafe_pending_.exchange(true, std::memory_order_acq_rel)) backend_->wake();
+    return Handle(std::move(state));
+}
+
+TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> callback) {
+    check_usable();
+    auto state = detail::Ref<detail::TimerState>::adopt(new detail::TimerState(*this, when, std::move(callback)));
+    timers_.add(*state);
+    return TimerHandle(std::move(state));
+}
+
+// Handles
+
+namespace detail {
+
+bool HandleState::leave_pending(State next) noexcept {
+    if (shared_) {
+        State expected = State::pending;
+        return state_.compare_exchange_strong(expected, next, std::memory_order_acq_rel);
+    }
+    if (state_.load(std::memory_order_relaxed) != State::pending) return false;
+    state_.store(next, std::memory_order_relaxed);
+    return true;
+}
+
+void HandleState::cancel() noexcept {
+    if (!leave_pending(State::cancelled)) return;
+    callback_ = nullptr;
+    on_cancel();
+}
+
+void HandleState::run() {
+    Ref<HandleState> self = Ref<HandleState>::adopt(this);  // the queue's
+    if (!leave_pending(State::running)) return;
+    try {
+        callback_();
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        loop_->call_exception_handler(ExceptionContext("Exception in callback", std::current_exception()));
+    }
+    callback_ = nullptr;
+    state_.store(State::finished, std::memory_order_relaxed);
+}
+
+void HandleState::discard() noexcept {
+    callback_ = nullptr;
+    release();
+}
+
+std::string HandleState::describe() const {
+    return cancelled() ? "<Handle cancelled>" : "<Handle>";
+}
+
+void TimerState::on_cancel() noexcept {
+    if (in_heap) loop().timers_.note_cancelled();
+}
+
+}  // namespace detail
+
+// Descriptors and signals
+
+void EventLoop::watch(int fd, FdEvent event, UniqueFunction<void()> fn) {
+    check_usable();
+    if (fd < 0) throw ValueError("file descriptor cannot be a negative integer (" + std::to_string(fd) + ")");
+    unwatch(fd, event);
+    const auto key = std::make_pair(fd, event);
+    registries_->watched.emplace(key, nullptr);
+    auto shared = std::make_shared<UniqueFunction<void()>>(std::move(fn));
+    try {
+        backend_->watch_fd(fd, event, [this, key, shared] {
+            // Through the queue: removing the watcher in this iteration keeps the callback from running.
+            auto found = registries_->watched.find(key);
+            if (found == registries_->watched.end()) return;
+            if (found->second) found->second->cancel();
+            auto state = detail::Ref<detail::HandleState>::adopt(
+                new detail::HandleState(*this, [shared] { (*shared)(); }, false));
+            found->second = state;
+            state->add_ref();
+            ready_.push(*state);
+        });
+    } catch (...) {
+        registries_->watched.erase(key);
+        throw;
+    }
+}
+
+bool EventLoop::unwatch(int fd, FdEvent event) {
+    if (closed_) return false;
+    auto found = registries_->watched.find({fd, event});
+    if (found == registries_->watched.end()) return false;
+    if (found->second) found->second->cancel();
+    registries_->watched.erase(found);
+    backend_->unwatch_fd(fd, event);
+    return true;
+}
+
+void EventLoop::add_reader(int fd, UniqueFunction<void()> fn) {
+    watch(fd, FdEvent::readable, std::move(fn));
+}
+bool EventLoop::remove_reader(int fd) {
+    return unwatch(fd, FdEvent::readable);
+}
+void EventLoop::add_writer(int fd, UniqueFunction<void()> fn) {
+    watch(fd, FdEvent::writable, std::move(fn));
+}
+bool EventLoop::remove_writer(int fd) {
+    return unwatch(fd, FdEvent::writable);
+}
+
+void EventLoop::add_signal_handler(int signal_number, UniqueFunction<void()> fn) {
+    check_usable();
+    if (signal_number < 1 || signal_number >= NSIG)
+        throw ValueError("invalid signal number " + std::to_string(signal_number));
+    if (signal_number == SIGKILL || signal_number == SIGSTOP)
+        throw RuntimeError("sig " + std::to_string(signal_number) + " cannot be caught");
+    remove_signal_handler(signal_number);
+    auto shared = std::make_shared<UniqueFunction<void()>>(std::move(fn));
+    backend_->watch_signal(signal_number, [this, shared] { schedule_internal([shared] { (*shared)(); }); });
+    registries_->signals[signal_number] = true;
+}
+
+bool EventLoop::remove_signal_handler(int signal_number) {
+    if (closed_ || registries_->signals.erase(signal_number) == 0) return false;
+    backend_->unwatch_signal(signal_number);
+    return true;
+}
+
+// Errors
+
+void EventLoop::log(std::string_view line) {
+    if (logger_) {
+        logger_(line);
+        return;
+    }
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+void EventLoop::default_exception_handler(const ExceptionContext& context) {
+    std::string text = context.message.empty() ? "Unhandled exception in event loop" : context.message;
+    if (!context.task.empty()) text += "\n  task: " + context.task;
+    if (context.exception) text += "\n  exception: " + describe_exception(context.exception);
+    log(text);
+}
+
+void EventLoop::call_exception_handler(const ExceptionContext& context) {
+    if (!exception_handler_) {
+        default_exception_handler(context);
+        return;
+    }
+    try {
+        const ExceptionHandler handler = exception_handler_;  // it may replace itself
+        handler(*this, context);
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        default_exception_handler(
+            ExceptionContext("Unhandled error in exception handler", std::current_exception(), context.task));
+        default_exception_handler(context);
+    }
+}
+
+void EventLoop::add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&)) {
+    registries_->unretrieved.emplace(&future, report);
+}
+void EventLoop::remove_unretrieved(detail::FutureBase& future) noexcept {
+    registries_->unretrieved.erase(&future);
+}
+
+// Services
+
+void EventLoop::insert_service(const void* key, std::unique_ptr<Service> service) {
+    check_usable();
+    if (lookup_service(key))
+        throw ValueError("the loop already has the service '" + std::string(service->name()) + "'");
+    registries_->services.push_back({key, std::move(service)});
+}
+
+Service* EventLoop::lookup_service(const void* key) noexcept {
+    for (const auto& entry : registries_->services)
+        if (entry.key == key) return entry.service.get();
+    return nullptr;
+}
+
+Service& EventLoop::require_service(const void* key) {
+    if (Service* service = lookup_service(key)) return *service;
+    throw RuntimeError("the loop has no such service; add it with add_service<T>()");
+}
+
+}  // namespace weft

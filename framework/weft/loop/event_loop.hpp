@@ -1,0 +1,281 @@
+#pragma once
+// EventLoop: asyncio's BaseEventLoop. A FIFO of ready callbacks, a heap of timers, an exception handler and the
+// loop's services. It owns no I/O: that comes from its Backend.
+//
+//     std::unique_ptr<EventLoop> loop = new_event_loop();
+//     loop->call_later(1s, [&] { loop->stop(); });
+//     loop->run_forever();
+//
+// One iteration polls the backend (waiting only if nothing is ready), moves due timers to the ready queue, and runs the
+// callbacks that were ready at that moment; what they schedule runs in the next iteration. Everything except
+// call_soon_threadsafe() and is_running() is for the thread that runs the loop.
+
+#include <weft/loop/backend.hpp>
+#include <weft/loop/handle.hpp>
+#include <weft/loop/ready_queue.hpp>
+#include <weft/loop/service.hpp>
+#include <weft/loop/task_table.hpp>
+#include <weft/loop/timers.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace weft {
+
+template <class T>
+class Future;
+template <class T>
+class Task;
+template <class T>
+class Coro;
+class TaskOptions;
+class Server;
+class ServerOptions;
+class ConnectionOptions;
+template <class P>
+class Connection;
+
+/// What an exception handler is told (asyncio's `context` dictionary).
+class ExceptionContext {
+public:
+    ExceptionContext(std::string message, std::exception_ptr exception = nullptr, std::string task = {})
+        : message(std::move(message)), exception(std::move(exception)), task(std::move(task)) {}
+    std::string message;           ///< what went wrong, in asyncio's words
+    std::exception_ptr exception;  ///< the exception, if there was one
+    std::string task;              ///< the name of the task concerned, if any
+};
+
+using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)>;
+
+namespace detail {
+
+class FutureBase;
+class Callbacks;
+
+/// The loop that runs on this thread, or null.
+extern thread_local constinit EventLoop* running_loop;
+
+/// `fn(args...)` as one callable that owns all of them.
+template <class F, class... Args>
+auto bind_callback(F&& fn, Args&&... args) {
+    if constexpr (sizeof...(Args) == 0)
+        return std::forward<F>(fn);
+    else
+        return [fn = std::forward<F>(fn), bound = std::make_tuple(std::forward<Args>(args)...)]() mutable {
+            std::apply(fn, std::move(bound));
+        };
+}
+
+}  // namespace detail
+
+class EventLoop {
+public:
+    explicit EventLoop(std::unique_ptr<Backend> backend);
+    EventLoop(const EventLoop&) = delete;
+    EventLoop& operator=(const EventLoop&) = delete;
+    /// Closes the loop if that was not done. It must not be running.
+    ~EventLoop();
+
+    // Running
+
+    /// Runs until stop(). RuntimeError if this loop is closed or running, or another one runs on this thread.
+    /// KeyboardInterrupt and SystemExit thrown by a callback or task leave it at once; it can be run again.
+    void run_forever();
+    /// Runs until the awaitable (a Coro, Future or Task) is done; returns its value or throws its exception.
+    /// RuntimeError 'Event loop stopped before Future completed.' if stop() was called first.
+    template <class A>
+    decltype(auto) run_until_complete(A&& awaitable);
+    /// Lets the current iteration finish and then ends run_forever(). Before a run: it does exactly one iteration.
+    void stop() noexcept { stopping_ = true; }
+    /// Drops what is scheduled without running it, destroys tasks that are pending (each is reported), shuts the
+    /// services down and closes the backend. RuntimeError while running; closing again does nothing.
+    void close();
+    bool is_running() const noexcept { return running_.load(std::memory_order_relaxed); }
+    bool is_closed() const noexcept { return closed_; }
+    /// The time of the loop's clock.
+    TimePoint time() const noexcept { return backend_->now(); }
+
+    // Scheduling
+
+    /// Runs `fn(args...)` in the next iteration, after everything scheduled before it. Both are moved into the handle.
+    /// RuntimeError if the loop is closed.
+    template <class F, class... Args>
+    Handle call_soon(F&& fn, Args&&... args) {
+        return schedule_callback(detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
+    }
+    /// As call_soon(), from any thread; wakes the loop if it waits.
+    template <class F, class... Args>
+    Handle call_soon_threadsafe(F&& fn, Args&&... args) {
+        return schedule_threadsafe(detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
+    }
+    /// Runs `fn(args...)` once `delay` has passed; a delay that is not positive means the next iteration, after what
+    /// is ready by then.
+    template <class F, class... Args>
+    TimerHandle call_later(Duration delay, F&& fn, Args&&... args) {
+        return schedule_timer(after(delay), detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
+    }
+    /// Runs `fn(args...)` when time() reaches `when`. Equal times run in the order of the calls.
+    template <class F, class... Args>
+    TimerHandle call_at(TimePoint when, F&& fn, Args&&... args) {
+        return schedule_timer(when, detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
+    }
+    /// time() + delay, kept within the clock's range.
+    TimePoint after(Duration delay) const noexcept;
+
+    // Futures and tasks (defined by the tasks floor)
+
+    template <class T>
+    Future<T> create_future();
+    /// As weft::create_task(), on this loop, which need not run yet.
+    template <class T>
+    Task<T> create_task(Coro<T> coro, TaskOptions options,
+                        std::source_location location = std::source_location::current());
+    template <class T>
+    Task<T> create_task(Coro<T> coro, std::source_location location = std::source_location::current());
+
+    // Networking (defined by the io floor)
+
+    template <class F>
+    auto create_connection(F protocol_factory, std::string host, int port);
+    template <class F>
+    auto create_connection(F protocol_factory, std::string host, int port, ConnectionOptions options);
+    template <class F>
+    Coro<Server> create_server(F protocol_factory, std::string host, int port);
+    template <class F>
+    Coro<Server> create_server(F protocol_factory, std::string host, int port, ServerOptions options);
+
+    // Descriptors and signals
+
+    /// Calls `fn` whenever `fd` can be read, until remove_reader(). Level-triggered; a second call replaces the first.
+    void add_reader(int fd, UniqueFunction<void()> fn);
+    /// False if there was none. A callback already queued by this iteration's poll does not run.
+    bool remove_reader(int fd);
+    void add_writer(int fd, UniqueFunction<void()> fn);
+    bool remove_writer(int fd);
+    /// Runs `fn` as an ordinary callback after the signal arrives. ValueError for a number that is no signal,
+    /// RuntimeError for SIGKILL and SIGSTOP.
+    void add_signal_handler(int signal_number, UniqueFunction<void()> fn);
+    /// Restores the signal's default action; false if there was no handler.
+    bool remove_signal_handler(int signal_number);
+
+    // Errors and debugging
+
+    /// Called for errors nobody else sees. An empty handler restores the default one. One that throws is itself
+    /// reported by the default handler; the loop goes on.
+    void set_exception_handler(ExceptionHandler handler) { exception_handler_ = std::move(handler); }
+    const ExceptionHandler& get_exception_handler() const noexcept { return exception_handler_; }
+    /// Writes the message and the exception to standard error.
+    void default_exception_handler(const ExceptionContext& context);
+    void call_exception_handler(const ExceptionContext& context);
+
+    /// Debug mode: calls from a wrong thread throw RuntimeError, callbacks that take slow_callback_duration are logged.
+    /// On from the start if the environment has a non-empty WEFT_DEBUG.
+    void set_debug(bool enabled) noexcept { debug_ = enabled; }
+    bool get_debug() const noexcept { return debug_; }
+    Duration slow_callback_duration;
+    /// Where warnings go, a line at a time; an empty function restores standard error.
+    void set_logger(std::function<void(std::string_view)> logger) { logger_ = std::move(logger); }
+    void log(std::string_view line);
+
+    // Services
+
+    /// Makes a T(args...), owned by the loop. ValueError if the loop has one of this type.
+    template <class T, class... Args>
+    T& add_service(Args&&... args) {
+        auto service = std::make_unique<T>(std::forward<Args>(args)...);
+        T& result = *service;
+        insert_service(&detail::service_key<T>, std::move(service));
+        return result;
+    }
+    /// The service of type T; RuntimeError if there is none.
+    template <class T>
+    T& service() {
+        return static_cast<T&>(require_service(&detail::service_key<T>));
+    }
+    /// The service of type T or null.
+    template <class T>
+    T* find_service() noexcept {
+        return static_cast<T*>(lookup_service(&detail::service_key<T>));
+    }
+
+    // For the floors above
+
+    Backend& backend() noexcept { return *backend_; }
+    detail::TaskTable& task_table() noexcept { return tasks_; }
+    /// Puts a node at the end of the ready queue. On the loop's thread.
+    void schedule(detail::ReadyNode& node) noexcept { ready_.push(node); }
+    void schedule(detail::ReadyQueue& nodes) noexcept { ready_.splice(nodes); }
+    /// As call_soon(), also while the loop closes, when the callback is dropped.
+    Handle schedule_internal(UniqueFunction<void()> callback);
+    detail::TaskRecord* current_task() const noexcept { return current_task_; }
+    void set_current_task(detail::TaskRecord* task) noexcept { current_task_ = task; }
+    /// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes.
+    void add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&));
+    void remove_unretrieved(detail::FutureBase& future) noexcept;
+    /// Throws RuntimeError if the loop is closed or, in debug mode, if this is a wrong thread.
+    void check_usable() const;
+    /// Callbacks run so far; for tests and dumps.
+    std::uint64_t steps() const noexcept { return steps_; }
+
+private:
+    friend class detail::TimerState;
+
+    Handle schedule_callback(UniqueFunction<void()> callback);
+    Handle schedule_threadsafe(UniqueFunction<void()> callback);
+    TimerHandle schedule_timer(TimePoint when, UniqueFunction<void()> callback);
+    void watch(int fd, FdEvent event, UniqueFunction<void()> fn);
+    bool unwatch(int fd, FdEvent event);
+
+    void check_running() const;
+    void run_once();
+    void poll_backend();
+    bool poll_is_due();
+    void run_ready(detail::ReadyNode* last);
+    void run_timed(detail::ReadyNode& node);
+    void drain_threadsafe();
+    void drop_scheduled() noexcept;
+
+    void insert_service(const void* key, std::unique_ptr<Service> service);
+    Service& require_service(const void* key);
+    Service* lookup_service(const void* key) noexcept;
+
+    struct Registries;
+
+    detail::ReadyQueue ready_;
+    detail::TaskRecord* current_task_ = nullptr;
+    bool stopping_ = false;
+    bool closed_ = false;
+    bool debug_ = false;
+    const bool polls_each_iteration_;
+    std::atomic<bool> running_{false};
+    std::atomic<bool> threadsafe_pending_{false};
+    unsigned busy_iterations_ = 0;
+    TimePoint last_poll_{};
+    TimePoint now_{};  // as last sampled
+    std::uint64_t steps_ = 0;
+    detail::TimerHeap timers_;
+    detail::TaskTable tasks_;
+    std::unique_ptr<Backend> backend_;
+    std::unique_ptr<Registries> registries_;
+    ExceptionHandler exception_handler_;
+    std::function<void(std::string_view)> logger_;
+    std::mutex threadsafe_mutex_;
+    detail::ReadyQueue threadsafe_;
+    bool threadsafe_closed_ = false;
+};
+
+/// The loop that runs on this thread (asyncio.get_running_loop); RuntimeError if there is none.
+EventLoop& get_running_loop();
+
+}  // namespace weft

@@ -1,0 +1,80 @@
+#pragma once
+// The task table: every task of a loop that is not done, with where it was spawned, where it waits and what it waits
+// for. Tasks put themselves in; dumps, `all_tasks` and the loop's close read it.
+
+#include <weft/base/unique_function.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft::detail {
+
+/// What the table knows of one task. Implemented by the tasks floor.
+class TaskRecord {
+public:
+    std::uint64_t id() const noexcept { return id_; }
+    const std::source_location& spawned_at() const noexcept { return spawned_at_; }
+
+    virtual std::string task_name() const = 0;
+    /// "pending", "running", "finished", "cancelled".
+    virtual std::string_view task_state() const noexcept = 0;
+    /// Where each coroutine of the task waits, outermost first.
+    virtual std::vector<std::source_location> await_stack() const = 0;
+    /// What the innermost await waits for: "sleep", "Future", "StreamReader.read", ...
+    virtual std::string_view waiting_for() const noexcept = 0;
+    /// Calls `visit` for each task of this loop that this one awaits.
+    virtual void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) = 0;
+    /// The loop closes: report the task as destroyed while pending and destroy its coroutine.
+    virtual void destroy_pending() noexcept = 0;
+
+protected:
+    TaskRecord() = default;
+    TaskRecord(const TaskRecord&) = delete;
+    TaskRecord& operator=(const TaskRecord&) = delete;
+    ~TaskRecord() = default;
+
+    std::source_location spawned_at_;
+
+private:
+    friend class TaskTable;
+    std::uint64_t id_ = 0;
+    TaskRecord* previous_ = nullptr;
+    TaskRecord* next_ = nullptr;
+};
+
+/// The tasks of one loop in the order they were spawned. It does not own them: a task in it holds itself.
+class TaskTable {
+public:
+    void add(TaskRecord& task, std::source_location spawned_at) noexcept {
+        task.id_ = next_task_id();
+        task.spawned_at_ = spawned_at;
+        task.previous_ = last_;
+        task.next_ = nullptr;
+        (last_ ? last_->next_ : first_) = &task;
+        last_ = &task;
+        ++size_;
+    }
+    void remove(TaskRecord& task) noexcept {
+        (task.previous_ ? task.previous_->next_ : first_) = task.next_;
+        (task.next_ ? task.next_->previous_ : last_) = task.previous_;
+        task.previous_ = task.next_ = nullptr;
+        --size_;
+    }
+    TaskRecord* first() const noexcept { return first_; }
+    static TaskRecord* after(const TaskRecord& task) noexcept { return task.next_; }
+    std::size_t size() const noexcept { return size_; }
+
+private:
+    /// One more than the last one of this process, as asyncio numbers `Task-N`.
+    static std::uint64_t next_task_id() noexcept;
+
+    TaskRecord* first_ = nullptr;
+    TaskRecord* last_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace weft::detail

@@ -1,0 +1,57 @@
+#pragma once
+// The timer heap: a four-ary heap ordered by (deadline, order of scheduling), so that equal deadlines fire in the order
+// they were asked for. Cancelling marks an entry; entries that are dead are dropped when they come to the top, and the
+// heap is rebuilt without them when they are more than half of it, so they cannot pile up.
+
+#include <weft/loop/handle.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace weft::detail {
+
+class TimerHeap {
+public:
+    TimerHeap() = default;
+    TimerHeap(const TimerHeap&) = delete;
+    TimerHeap& operator=(const TimerHeap&) = delete;
+    ~TimerHeap() { clear(); }
+
+    /// Adds a live timer and takes a reference to it.
+    void add(TimerState& timer);
+    /// Told by a timer in the heap that it was cancelled.
+    void note_cancelled() noexcept;
+    /// Drops dead timers from the top; false if none is left.
+    bool purge() noexcept;
+    /// The earliest deadline; only after purge() returned true.
+    TimePoint earliest() const noexcept { return entries_.front().when; }
+    /// Moves every timer due at `now` to `ready`, which takes over the references.
+    void pop_due(TimePoint now, ReadyQueue& ready) noexcept;
+    /// Drops every timer unrun.
+    void clear() noexcept;
+
+    bool empty() const noexcept { return entries_.empty(); }
+    /// Entries, dead ones included.
+    std::size_t size() const noexcept { return entries_.size(); }
+
+private:
+    struct Entry {
+        TimePoint when;
+        std::uint64_t sequence;
+        TimerState* timer;
+        bool operator<(const Entry& other) const noexcept {
+            return when != other.when ? when < other.when : sequence < other.sequence;
+        }
+    };
+
+    void pop_top() noexcept;
+    void sift_down(std::size_t index, Entry entry) noexcept;
+    void rebuild() noexcept;
+
+    std::vector<Entry> entries_;
+    std::uint64_t next_sequence_ = 0;
+    std::size_t dead_ = 0;
+};
+
+}  // namespace weft::detail

@@ -1,0 +1,121 @@
+#include <weft/tasks/future_state.hpp>
+
+namespace weft::detail {
+
+FutureBase::~FutureBase() {
+    while (!waiters_.empty())
+        waiters_.pop().discard();
+    if (unretrieved_) {
+        loop_->remove_unretrieved(*this);
+        report_unretrieved();
+    }
+}
+
+void FutureBase::report_unretrieved() {
+    unretrieved_ = false;
+    try {
+        loop_->call_exception_handler(ExceptionContext("Future exception was never retrieved", exception_));
+    } catch (...) {
+        // An interrupt cannot leave a destructor; the report was made.
+    }
+}
+
+bool FutureBase::cancel(const std::string* message) {
+    return cancel_now(message);
+}
+
+bool FutureBase::cancel_now(const std::string* message) {
+    mark_retrieved();
+    if (done()) return false;
+    set_cancel_message(message);
+    complete(State::cancelled);
+    return true;
+}
+
+void FutureBase::store_exception(std::exception_ptr exception) {
+    exception_ = std::move(exception);
+    loop_->add_unretrieved(*this, [](FutureBase& future) { future.report_unretrieved(); });
+    unretrieved_ = true;
+}
+
+void FutureBase::set_exception(std::exception_ptr exception) {
+    require_pending();
+    store_exception(std::move(exception));
+    complete(State::finished);
+}
+
+void FutureBase::mark_retrieved() noexcept {
+    if (!unretrieved_) return;
+    unretrieved_ = false;
+    loop_->remove_unretrieved(*this);
+}
+
+std::exception_ptr FutureBase::make_cancelled_error() const {
+    return std::make_exception_ptr(cancel_message_ ? CancelledError(*cancel_message_) : CancelledError());
+}
+
+std::exception_ptr FutureBase::exception() {
+    if (state_ == State::pending) throw InvalidStateError("Exception is not set.");
+    if (state_ == State::cancelled) std::rethrow_exception(make_cancelled_error());
+    mark_retrieved();
+    return exception_;
+}
+
+std::exception_ptr FutureBase::take_error() {
+    if (state_ == State::cancelled) return make_cancelled_error();
+    mark_retrieved();
+    return exception_;
+}
+
+void FutureBase::throw_outcome() {
+    if (state_ == State::pending) throw InvalidStateError("Result is not ready.");
+    if (state_ == State::cancelled) throw cancel_message_ ? CancelledError(*cancel_message_) : CancelledError();
+    mark_retrieved();
+    std::rethrow_exception(exception_);
+}
+
+void FutureBase::throw_invalid_state() const {
+    throw InvalidStateError("invalid state: the future is already done");
+}
+
+void FutureBase::add_callback(DoneCallback& callback) noexcept {
+    if (done()) {
+        add_ref();
+        loop_->schedule(callback);
+    } else {
+        ++callbacks_;
+        waiters_.push(callback);
+    }
+}
+
+bool FutureBase::remove_callback(DoneCallback& callback) noexcept {
+    if (done() || !waiters_.remove(callback)) return false;
+    --callbacks_;
+    callback.discard();
+    return true;
+}
+
+void DoneCallback::run() {
+    struct Finish {
+        DoneCallback* self;
+        ~Finish() { self->discard(); }
+    } finish{this};
+    try {
+        callback_();
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        future_->loop().call_exception_handler(ExceptionContext("Exception in callback", std::current_exception()));
+    }
+}
+
+void DoneCallback::discard() noexcept {
+    // Unscheduled it is dropped by its future, pending; scheduled it holds a reference to its future, which is done.
+    FutureBase* future = future_->done() ? future_ : nullptr;
+    delete this;
+    if (future) future->release();
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,176 @@
+#pragma once
+// FutureBase: the shared state behind Future and Task, without its value. Its done-callbacks and the tasks that await
+// it are nodes of the ready queue, so completing it moves one list.
+
+#include <weft/base/exceptions.hpp>
+#include <weft/base/frame_pool.hpp>
+#include <weft/base/ref.hpp>
+#include <weft/loop/event_loop.hpp>
+#include <weft/tasks/waiter.hpp>
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+
+namespace weft {
+
+/// The value of something that has none, where a value is needed: an element of gather()'s tuple for a Coro<void>.
+struct None {
+    bool operator==(const None&) const = default;
+};
+
+}  // namespace weft
+
+namespace weft::detail {
+
+class DoneCallback;
+
+///     pending -> finished (value or exception) | cancelled
+class FutureBase : public Waiter, public Pooled {
+public:
+    enum class State : std::uint8_t { pending, finished, cancelled };
+
+    explicit FutureBase(EventLoop& loop) noexcept : loop_(&loop) {}
+    FutureBase(const FutureBase&) = delete;
+    FutureBase& operator=(const FutureBase&) = delete;
+
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ == 0) delete this;
+    }
+    bool is_shared() const noexcept { return refs_ > 1; }
+
+    EventLoop& loop() const noexcept { return *loop_; }
+    bool done() const noexcept { return state_ != State::pending; }
+    bool is_cancelled() const noexcept { return state_ == State::cancelled; }
+    bool has_exception() const noexcept { return static_cast<bool>(exception_); }
+
+    /// Future::cancel; overridden by tasks and by futures that stand for others.
+    virtual bool cancel(const std::string* message);
+    bool cancel_wait(const std::string* message) final { return cancel(message); }
+    std::string_view waiter_kind() const noexcept override { return "Future"; }
+    /// Where the value is, for the typed handles.
+    virtual void* value_address() noexcept = 0;
+    /// The task this is the state of, or null.
+    virtual TaskBase* as_task() noexcept { return nullptr; }
+
+    /// Runs `node` through the ready queue once this is done; at once if it is.
+    void add_waiter(ReadyNode& node) noexcept {
+        if (done())
+            loop_->schedule(node);
+        else
+            waiters_.push(node);
+    }
+    bool remove_waiter(ReadyNode& node) noexcept { return waiters_.remove(node); }
+    /// The same for a callback of the application's, which this owns until it has run.
+    void add_callback(DoneCallback& callback) noexcept;
+    bool remove_callback(DoneCallback& callback) noexcept;
+
+    /// The value was stored; InvalidStateError if this is done.
+    void set_finished() {
+        require_pending();
+        complete(State::finished);
+    }
+    void set_exception(std::exception_ptr exception);
+    /// Throws what result() throws, unless there is a value. Marks the exception as seen.
+    void require_value() {
+        if (state_ == State::finished && !exception_) [[likely]]
+            return;
+        throw_outcome();
+    }
+    /// Future::exception(): null if there is a value; throws if pending or cancelled.
+    std::exception_ptr exception();
+    /// The stored exception or, of a cancelled future, a CancelledError; null if there is a value. Marks it as seen.
+    std::exception_ptr take_error();
+    std::exception_ptr make_cancelled_error() const;
+    /// The exception will be delivered by other means; do not report it as never retrieved.
+    void mark_retrieved() noexcept;
+    void require_pending() const {
+        if (done()) throw_invalid_state();
+    }
+
+protected:
+    virtual ~FutureBase();
+    void complete(State state) noexcept {
+        state_ = state;
+        refs_ += callbacks_;  // each scheduled callback keeps this alive until it has run
+        loop_->schedule(waiters_);
+    }
+    bool cancel_now(const std::string* message);
+    void set_cancel_message(const std::string* message) {
+        if (message)
+            cancel_message_ = std::make_unique<std::string>(*message);
+        else
+            cancel_message_.reset();
+    }
+    const std::string* cancel_message() const noexcept { return cancel_message_.get(); }
+    void store_exception(std::exception_ptr exception);
+    virtual void report_unretrieved();
+
+private:
+    [[noreturn]] void throw_outcome();
+    [[noreturn]] void throw_invalid_state() const;
+
+    EventLoop* loop_;
+    std::uint32_t refs_ = 1;
+    State state_ = State::pending;
+    bool unretrieved_ = false;
+    std::uint32_t callbacks_ = 0;
+    ReadyQueue waiters_;
+    std::exception_ptr exception_;
+    std::unique_ptr<std::string> cancel_message_;
+};
+
+/// How a value of type T is kept: references as pointers, void as nothing.
+template <class T>
+struct Stored {
+    using type = T;
+};
+template <class T>
+struct Stored<T&> {
+    using type = T*;
+};
+template <>
+struct Stored<void> {
+    using type = None;
+};
+template <class T>
+using stored_t = typename Stored<T>::type;
+
+/// A FutureBase or TaskBase with room for a value.
+template <class T, class Base>
+class WithValue : public Base {
+public:
+    using Base::Base;
+    void* value_address() noexcept final { return &value_; }
+
+    std::optional<stored_t<T>> value_;
+
+protected:
+    ~WithValue() override = default;
+};
+
+template <class T>
+class FutureState : public WithValue<T, FutureBase> {
+public:
+    using WithValue<T, FutureBase>::WithValue;
+};
+
+/// A done-callback of the application's.
+class DoneCallback final : public ReadyNode, public Pooled {
+public:
+    DoneCallback(FutureBase& future, UniqueFunction<void()> callback) noexcept
+        : future_(&future), callback_(std::move(callback)) {}
+    void run() override;
+    void discard() noexcept override;
+    std::string describe() const override { return "<done callback>"; }
+
+private:
+    FutureBase* future_;
+    UniqueFunction<void()> callback_;
+};
+
+}  // namespace weft::detail

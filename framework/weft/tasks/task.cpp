@@ -1,0 +1,60 @@
+#include <weft/tasks/task.hpp>
+
+#include <cstdio>
+
+namespace weft {
+
+namespace detail {
+
+std::string format_stack(const TaskRecord& task) {
+    std::string text = "Stack for Task '" + task.task_name() + "' (most recent call last):\n";
+    for (const std::source_location& at : task.await_stack())
+        text += "  File \"" + std::string(at.file_name()) + "\", line " + std::to_string(at.line()) + ", in " +
+                at.function_name() + "\n";
+    return text;
+}
+
+void write_stderr(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void run_until_done(EventLoop& loop, FutureBase& future) {
+    if (loop.is_closed()) throw RuntimeError("Event loop is closed");
+    // Stops the loop when the future is done; taken back if the run ends in another way.
+    auto* stopper = new DoneCallback(future, [&loop] { loop.stop(); });
+    struct Remove {
+        FutureBase& future;
+        DoneCallback* stopper;
+        ~Remove() {
+            if (!future.done()) future.remove_callback(*stopper);
+        }
+    } remove{future, stopper};
+    future.add_callback(*stopper);
+    loop.run_forever();
+    if (!future.done()) throw RuntimeError("Event loop stopped before Future completed.");
+}
+
+}  // namespace detail
+
+CurrentTask current_task() {
+    return current_task(get_running_loop());
+}
+
+CurrentTask current_task(EventLoop& loop) {
+    return CurrentTask(static_cast<detail::TaskBase*>(loop.current_task()));
+}
+
+std::vector<AnyTask> all_tasks() {
+    return all_tasks(get_running_loop());
+}
+
+std::vector<AnyTask> all_tasks(EventLoop& loop) {
+    std::vector<AnyTask> tasks;
+    detail::TaskTable& table = loop.task_table();
+    tasks.reserve(table.size());
+    for (detail::TaskRecord* task = table.first(); task; task = detail::TaskTable::after(*task))
+        tasks.emplace_back(static_cast<detail::TaskBase*>(task));
+    return tasks;
+}
+
+}  // namespace weft

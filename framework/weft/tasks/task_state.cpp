@@ -1,0 +1,215 @@
+#include <weft/tasks/task_state.hpp>
+
+#include <algorithm>
+
+namespace weft::detail {
+
+// TaskWaiter
+
+void TaskWaiter::wake() noexcept {
+    if (state_ != State::waiting) return;
+    state_ = State::woken;
+    task_->schedule();
+}
+
+bool TaskWaiter::cancel_wait(const std::string* message) {
+    if (state_ != State::waiting) return false;
+    state_ = State::cancelled;
+    task_->note_cancel_message(message);
+    on_cancel_wait();
+    task_->schedule();
+    return true;
+}
+
+void TaskWaiter::suspend(PromiseBase& promise) {
+    task_ = &promise.task();
+    state_ = State::waiting;
+    task_->suspend(promise, this);
+}
+
+void TaskWaiter::end_wait() {
+    if (task_) task_->check_cancelled(state_ == State::cancelled);
+}
+
+// PromiseBase
+
+void PromiseBase::unhandled_exception() noexcept {
+    exception_ = std::current_exception();
+    task_->note_unwound(*this);
+}
+
+// TaskBase
+
+void TaskBase::step() {
+    TaskRecord* previous = loop().current_task();
+    loop().set_current_task(this);
+    waiter_ = nullptr;
+    if (must_cancel_) [[unlikely]] {
+        must_cancel_ = false;
+        raise_cancelled_ = true;
+        if (!started_) {
+            loop().set_current_task(previous);
+            finish_before_start();
+            return;
+        }
+    }
+    started_ = true;
+    do {
+        PromiseBase* leaf = leaf_;
+        leaf_ = nullptr;
+        continue_ = false;
+        leaf->handle_.resume();
+    } while (continue_);
+    loop().set_current_task(previous);
+    if (!leaf_) finish_root();
+}
+
+/// Cancelled before its first step: the body never runs.
+void TaskBase::finish_before_start() {
+    raise_cancelled_ = false;
+    root_->handle_.destroy();
+    root_ = leaf_ = nullptr;
+    leave_table();
+    complete(State::cancelled);
+    release();
+}
+
+void TaskBase::finish_root() {
+    std::exception_ptr exception = std::move(root_->exception_);
+    bool interrupt = false;
+    bool cancelled = false;
+    if (exception) {
+        try {
+            std::rethrow_exception(exception);
+        } catch (const CancelledError& error) {
+            cancelled = true;
+            const std::string message = error.message();
+            set_cancel_message(message.empty() ? nullptr : &message);
+        } catch (const KeyboardInterrupt&) {
+            interrupt = true;
+        } catch (const SystemExit&) {
+            interrupt = true;
+        } catch (...) {}
+    } else if (must_cancel_) {
+        must_cancel_ = false;
+        cancelled = true;
+    } else {
+        try {
+            take_value();
+        } catch (...) {
+            exception = std::current_exception();
+        }
+    }
+    root_->handle_.destroy();
+    root_ = nullptr;
+    raise_cancelled_ = false;
+    leave_table();
+    if (exception && !cancelled) {
+        store_exception(exception);
+        if (interrupt) mark_retrieved();  // it is on its way through the loop
+    }
+    complete(cancelled ? State::cancelled : State::finished);
+    release();
+    if (interrupt) std::rethrow_exception(exception);
+}
+
+void TaskBase::leave_table() noexcept {
+    loop().task_table().remove(*this);
+}
+
+bool TaskBase::cancel(const std::string* message) {
+    mark_retrieved();
+    if (done()) return false;
+    ++cancel_requests_;
+    if (waiter_ && waiter_->cancel_wait(message)) return true;
+    must_cancel_ = true;
+    set_cancel_message(message);
+    return true;
+}
+
+void TaskBase::deliver_cancel() {
+    const std::unique_ptr<std::string> message =
+        cancel_message() ? std::make_unique<std::string>(*cancel_message()) : nullptr;
+    if (waiter_ && waiter_->cancel_wait(message.get())) must_cancel_ = false;
+}
+
+void TaskBase::raise_cancelled() {
+    raise_cancelled_ = false;
+    throw cancel_message() ? CancelledError(*cancel_message()) : CancelledError();
+}
+
+void TaskBase::note_unwound(const PromiseBase& coroutine) noexcept {
+    // An exception that comes from elsewhere than the last one's way out starts a new trace.
+    if (error_trace_ && unwinds_into_ != &coroutine) error_trace_->clear();
+    unwinds_into_ = coroutine.parent();
+    if (coroutine.awaits_at().line() == 0) return;
+    try {
+        if (!error_trace_) error_trace_ = std::make_unique<std::vector<std::source_location>>();
+        error_trace_->push_back(coroutine.awaits_at());
+    } catch (...) {
+        error_trace_.reset();  // no memory for a trace: the exception itself matters more
+    }
+}
+
+void TaskBase::report_unretrieved() {
+    mark_retrieved();
+    try {
+        loop().call_exception_handler(
+            ExceptionContext("Task exception was never retrieved", take_error(), task_name()));
+    } catch (...) {
+        // An interrupt cannot leave a destructor; the report was made.
+    }
+}
+
+void TaskBase::destroy_pending() noexcept {
+    try {
+        loop().call_exception_handler(ExceptionContext("Task was destroyed but it is pending!", nullptr, task_name()));
+    } catch (...) {
+        // An interrupt cannot stop the loop from closing; the report was made.
+    }
+    leave_table();
+    waiter_ = nullptr;
+    if (root_) root_->handle_.destroy();
+    root_ = leaf_ = nullptr;
+    complete(State::cancelled);
+    release();
+}
+
+// TaskRecord
+
+std::string TaskBase::task_name() const {
+    return name_ ? *name_ : "Task-" + std::to_string(id());
+}
+
+std::string_view TaskBase::task_state() const noexcept {
+    if (is_cancelled()) return "cancelled";
+    if (done()) return "finished";
+    return leaf_ ? "pending" : "running";
+}
+
+std::vector<std::source_location> TaskBase::await_stack() const {
+    std::vector<std::source_location> stack;
+    for (const PromiseBase* at = leaf_; at; at = at->parent())
+        if (at->awaits_at().line() != 0) stack.push_back(at->awaits_at());
+    std::reverse(stack.begin(), stack.end());
+    return stack;
+}
+
+std::string_view TaskBase::waiting_for() const noexcept {
+    if (waiter_) return waiter_->waiter_kind();
+    return leaf_ ? "its next step" : "";
+}
+
+void TaskBase::visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) {
+    if (waiter_) waiter_->visit_awaited_tasks(visit);
+}
+
+std::string TaskBase::describe() const {
+    std::string text = "<Task '" + task_name() + "' " + std::string(task_state());
+    const auto stack = await_stack();
+    if (!stack.empty())
+        text += " at " + std::string(stack.back().file_name()) + ":" + std::to_string(stack.back().line());
+    return text + ">";
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,192 @@
+#pragma once
+// TaskBase: a future that drives a coroutine, and PromiseBase: what every coroutine of a task has.
+//
+// A task resumes its innermost suspended coroutine (its leaf). A coroutine that finishes while the one awaiting it is
+// still inside its co_await just returns; one that finishes later hands over to its parent through the task's loop, so
+// neither needs a tail call and no chain of awaits grows the stack.
+
+#include <weft/base/exceptions.hpp>
+#include <weft/tasks/future_state.hpp>
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <vector>
+
+namespace weft::detail {
+
+class TaskBase;
+
+/// The untyped part of a coroutine's promise.
+class PromiseBase {
+public:
+    static void* operator new(std::size_t size) { return pool_allocate(size); }
+    static void operator delete(void* block, std::size_t size) noexcept { pool_free(block, size); }
+
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+
+    struct FinalAwaiter {
+        bool await_ready() const noexcept { return false; }
+        template <class P>
+        void await_suspend(std::coroutine_handle<P> handle) const noexcept {
+            handle.promise().finish();
+        }
+        void await_resume() const noexcept {}
+    };
+    FinalAwaiter final_suspend() const noexcept { return {}; }
+    void unhandled_exception() noexcept;
+
+    /// Records where the coroutine waits and turns `awaited` into an awaiter; see await.hpp.
+    template <class A>
+    decltype(auto) await_transform(A&& awaited, std::source_location location = std::source_location::current());
+
+    /// Starts this coroutine inside its parent's co_await; true if it suspended.
+    bool start_in(PromiseBase& parent) {
+        parent_ = &parent;
+        task_ = parent.task_;
+        synchronous_ = true;
+        handle_.resume();
+        if (handle_.done()) return false;
+        synchronous_ = false;
+        return true;
+    }
+    inline void finish() noexcept;
+
+    TaskBase& task() const noexcept { return *task_; }
+    PromiseBase* parent() const noexcept { return parent_; }
+    const std::source_location& awaits_at() const noexcept { return location_; }
+    void rethrow_if_failed() {
+        if (exception_) [[unlikely]]
+            std::rethrow_exception(std::move(exception_));
+    }
+
+protected:
+    explicit PromiseBase(std::coroutine_handle<> handle) noexcept : handle_(handle) {}
+    ~PromiseBase() = default;
+
+private:
+    friend class TaskBase;
+
+    std::coroutine_handle<> handle_;
+    PromiseBase* parent_ = nullptr;
+    TaskBase* task_ = nullptr;
+    std::source_location location_;
+    std::exception_ptr exception_;
+    bool synchronous_ = false;
+};
+
+/// The untyped part of a task's state.
+class TaskBase : public FutureBase, public ReadyNode, public TaskRecord {
+public:
+    /// Takes the root coroutine and schedules the first step.
+    void start(PromiseBase& root, std::source_location location) {
+        attach(root, location);
+        loop().schedule(*this);
+    }
+    /// Takes the root coroutine and runs the first step now.
+    void start_eagerly(PromiseBase& root, std::source_location location) {
+        attach(root, location);
+        step();
+    }
+
+    // ReadyNode
+    void run() final { step(); }
+    void discard() noexcept final {}  // the table destroys pending tasks
+    std::string describe() const final;
+
+    // Future
+    bool cancel(const std::string* message) final;
+    TaskBase* as_task() noexcept final { return this; }
+    std::string_view waiter_kind() const noexcept final { return "Task"; }
+    void visit_awaited_tasks(UniqueFunction<void(TaskRecord&)>& visit) final { visit(*this); }
+
+    // Task
+    unsigned cancelling() const noexcept { return cancel_requests_; }
+    unsigned uncancel() noexcept {
+        if (cancel_requests_ > 0 && --cancel_requests_ == 0) must_cancel_ = false;
+        return cancel_requests_;
+    }
+    void set_name(std::string name) { name_ = std::make_unique<std::string>(std::move(name)); }
+    /// Where the exception that ended the task passed, innermost first.
+    const std::vector<std::source_location>* error_trace() const noexcept { return error_trace_.get(); }
+
+    // TaskRecord
+    std::string task_name() const final;
+    std::string_view task_state() const noexcept final;
+    std::vector<std::source_location> await_stack() const final;
+    std::string_view waiting_for() const noexcept final;
+    void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) final;
+    void destroy_pending() noexcept final;
+
+    // For awaiters
+
+    /// The coroutine stops here until run() is called again; `waiter` is whom to ask to cancel the wait.
+    void suspend(PromiseBase& leaf, Waiter* waiter) {
+        leaf_ = &leaf;
+        waiter_ = waiter;
+        if (must_cancel_) [[unlikely]]
+            deliver_cancel();
+    }
+    /// Puts the task into the ready queue; it must be suspended and not be there.
+    void schedule() noexcept { loop().schedule(*static_cast<ReadyNode*>(this)); }
+    /// True once if this step was asked to raise CancelledError.
+    void check_cancelled(bool wait_cancelled) {
+        if (raise_cancelled_ || wait_cancelled) [[unlikely]]
+            raise_cancelled();
+    }
+    void note_cancel_message(const std::string* message) { set_cancel_message(message); }
+
+    // For coroutines
+    void leaf_finished(PromiseBase* parent) noexcept {
+        leaf_ = parent;
+        continue_ = parent != nullptr;
+    }
+    void note_unwound(const PromiseBase& coroutine) noexcept;
+
+protected:
+    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop) {}
+    ~TaskBase() override = default;
+
+    /// The root has finished without an exception: take its value.
+    virtual void take_value() = 0;
+    void report_unretrieved() final;
+
+private:
+    void attach(PromiseBase& root, std::source_location location) {
+        root.task_ = this;
+        root_ = leaf_ = &root;
+        loop().task_table().add(*this, location);
+        add_ref();  // the table's, until the task is done
+    }
+    void step();
+    void resume_leaf();
+    void finish_root();
+    void finish_before_start();
+    void leave_table() noexcept;
+    void deliver_cancel();
+    [[noreturn]] void raise_cancelled();
+
+protected:
+    PromiseBase* root_ = nullptr;
+
+private:
+    PromiseBase* leaf_ = nullptr;  // whom to resume; null while it runs
+    Waiter* waiter_ = nullptr;
+    std::unique_ptr<std::string> name_;
+    std::unique_ptr<std::vector<std::source_location>> error_trace_;
+    const PromiseBase* unwinds_into_ = nullptr;  // the coroutine that the last entry's exception reached
+    std::uint32_t cancel_requests_ = 0;
+    bool started_ = false;
+    bool continue_ = false;         // leaf_ is the parent of a coroutine that just finished
+    bool must_cancel_ = false;      // raise CancelledError at the next step
+    bool raise_cancelled_ = false;  // raise it in this step
+};
+
+inline void PromiseBase::finish() noexcept {
+    if (!synchronous_) task_->leaf_finished(parent_);
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,59 @@
+#include <weft/tasks/timeout.hpp>
+
+namespace weft {
+
+const char* Timeout::name_of(State state) noexcept {
+    switch (state) {
+    case State::created: return "created";
+    case State::active: return "active";
+    case State::expiring: return "expiring";
+    case State::expired: return "expired";
+    case State::finished: return "finished";
+    }
+    return "";
+}
+
+void Timeout::enter() {
+    if (state_ != State::created) throw RuntimeError("Timeout has already been entered");
+    CurrentTask task = current_task();
+    if (!task) throw RuntimeError("Timeout should be used inside a task");
+    state_ = State::active;
+    task_ = detail::Ref<detail::TaskBase>(&task.task());
+    cancelling_ = task_->cancelling();
+    reschedule(when_);
+}
+
+void Timeout::reschedule(std::optional<TimePoint> when) {
+    if (state_ == State::created) throw RuntimeError("Timeout has not been entered");
+    if (state_ != State::active)
+        throw RuntimeError("Cannot change state of " + std::string(name_of(state_)) + " Timeout");
+    when_ = when;
+    timer_.cancel();
+    timer_ = Handle();
+    if (!when) return;
+    EventLoop& loop = task_->loop();
+    if (*when <= loop.time())
+        timer_ = loop.call_soon([this] { strike(); });
+    else
+        timer_ = loop.call_at(*when, [this] { strike(); });
+}
+
+void Timeout::strike() {
+    task_->cancel(nullptr);
+    state_ = State::expiring;
+}
+
+void Timeout::exit(const std::exception_ptr& error) {
+    timer_.cancel();
+    if (state_ == State::expiring) {
+        state_ = State::expired;
+        // No cancellation but ours is outstanding: it was the deadline that ended the body.
+        if (task_->uncancel() <= cancelling_ && error && detail::holds<CancelledError>(error))
+            throw TimeoutError("timeout expired");
+    } else {
+        state_ = State::finished;
+    }
+    if (error) std::rethrow_exception(error);
+}
+
+}  // namespace weft

@@ -1,0 +1,77 @@
+#include <weft/tasks/wait.hpp>
+
+#include <unordered_set>
+
+namespace weft::detail {
+
+namespace {
+
+/// Counts futures down and finishes the waiter when enough are done.
+class Countdown {
+public:
+    Countdown(Future<> waiter, ReturnWhen when) : waiter_(std::move(waiter)), when_(when) {}
+    ~Countdown() {
+        timer_.cancel();
+        for (auto& [future, callback] : callbacks_)
+            if (!future->done()) future->remove_callback(*callback);
+    }
+    void watch(Ref<FutureBase> future) {
+        FutureBase* raw = future.get();
+        auto* callback = new DoneCallback(*raw, [this, raw, alive = std::weak_ptr<int>(alive_)] {
+            if (!alive.expired()) one_done(*raw);
+        });
+        callbacks_.emplace_back(std::move(future), callback);
+        ++left_;
+        raw->add_callback(*callback);
+    }
+    const Future<>& waiter() const noexcept { return waiter_; }
+    void limit(Duration limit) {
+        EventLoop& loop = waiter_.get_loop();
+        timer_ = loop.call_at(loop.after(limit), [this] { release(); });
+    }
+
+private:
+    void one_done(FutureBase& future) {
+        --left_;
+        if (left_ == 0 || when_ == ReturnWhen::first_completed ||
+            (when_ == ReturnWhen::first_exception && !future.is_cancelled() && future.has_exception()))
+            release();
+    }
+    void release() {
+        if (!waiter_.done()) waiter_.set_result();
+    }
+
+    Future<> waiter_;
+    ReturnWhen when_;
+    std::size_t left_ = 0;
+    TimerHandle timer_;
+    std::vector<std::pair<Ref<FutureBase>, DoneCallback*>> callbacks_;
+    std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // scheduled callbacks may outlive the wait
+};
+
+}  // namespace
+
+Coro<> wait_until(std::vector<Ref<FutureBase>> futures, WaitOptions options) {
+    std::unordered_set<FutureBase*> distinct;
+    std::size_t done = 0;
+    bool failed = false;
+    for (const auto& future : futures) {
+        if (!distinct.insert(future.get()).second) continue;
+        check_awaitable_here(*future);
+        done += future->done();
+        failed |= future->done() && !future->is_cancelled() && future->has_exception();
+    }
+    const ReturnWhen when = options.return_when();
+    if (done == distinct.size() || (done > 0 && when == ReturnWhen::first_completed) ||
+        (failed && when == ReturnWhen::first_exception))
+        co_return;
+    EventLoop& loop = get_running_loop();
+    Countdown countdown(loop.create_future<void>(), when);
+    // In the order given: a set would lose it.
+    for (auto& future : futures)
+        if (!future->done() && distinct.erase(future.get())) countdown.watch(std::move(future));
+    if (options.timeout()) countdown.limit(*options.timeout());
+    co_await countdown.waiter();
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,90 @@
+#pragma once
+// wait: waits until some of a set of futures are done (asyncio.wait).
+//
+//     auto [done, pending] = co_await wait(tasks, WaitOptions().timeout(1s).return_when(ReturnWhen::first_completed));
+//
+// It never throws for a time-out and never cancels anything; cancelling the wait leaves the futures running.
+
+#include <weft/tasks/sleep.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <utility>
+#include <vector>
+
+namespace weft {
+
+enum class ReturnWhen : std::uint8_t { first_completed, first_exception, all_completed };
+
+class WaitOptions {
+public:
+    WaitOptions() = default;
+    template <class Rep, class Period>
+    WaitOptions& timeout(std::chrono::duration<Rep, Period> limit) & {
+        timeout_ = detail::to_duration(limit);
+        return *this;
+    }
+    template <class Rep, class Period>
+    WaitOptions&& timeout(std::chrono::duration<Rep, Period> limit) && {
+        return std::move(timeout(limit));
+    }
+    /// Default all_completed. first_exception also returns when all are done; a cancellation is no exception here.
+    WaitOptions& return_when(ReturnWhen value) & {
+        return_when_ = value;
+        return *this;
+    }
+    WaitOptions&& return_when(ReturnWhen value) && { return std::move(return_when(value)); }
+
+    std::optional<Duration> timeout() const noexcept { return timeout_; }
+    ReturnWhen return_when() const noexcept { return return_when_; }
+
+private:
+    std::optional<Duration> timeout_;
+    ReturnWhen return_when_ = ReturnWhen::all_completed;
+};
+
+/// What wait() gives: every future is in one of the two, in the order given.
+template <class F>
+class WaitResult {
+public:
+    std::vector<F> done;
+    std::vector<F> pending;
+};
+
+namespace detail {
+
+/// Suspends until enough of the futures are done or the time is up.
+Coro<> wait_until(std::vector<Ref<FutureBase>> futures, WaitOptions options);
+
+template <class F>
+Coro<WaitResult<F>> run_wait(std::vector<F> futures, WaitOptions options) {
+    if (futures.empty()) throw ValueError("Set of Tasks/Futures is empty.");
+    std::vector<Ref<FutureBase>> states;
+    states.reserve(futures.size());
+    for (const F& future : futures)
+        states.push_back(future.state());
+    co_await wait_until(std::move(states), options);
+    WaitResult<F> result;
+    for (F& future : futures)
+        (future.done() ? result.done : result.pending).push_back(std::move(future));
+    co_return std::move(result);
+}
+
+}  // namespace detail
+
+/// Waits for the futures of a range (tasks or futures, not coroutines).
+template <std::ranges::input_range R>
+auto wait(R&& futures, WaitOptions options = {}) {
+    using F = std::ranges::range_value_t<R>;
+    static_assert(detail::FutureType<F>,
+                  "wait needs tasks or futures: make tasks of coroutines with create_task first");
+    std::vector<F> copies;
+    for (const auto& future : futures)
+        copies.push_back(future);
+    return detail::run_wait<F>(std::move(copies), options);
+}
+
+}  // namespace weft

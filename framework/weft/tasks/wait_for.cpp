@@ -1,0 +1,23 @@
+#include <weft/tasks/wait_for.hpp>
+
+namespace weft::detail {
+
+Coro<> cancel_and_wait(Ref<FutureBase> future) {
+    // Not awaited directly: that would pass a cancellation of ours on to it once more and hide it.
+    Future<> waiter = future->loop().create_future<void>();
+    auto* release = new DoneCallback(*future, [waiter]() mutable {
+        if (!waiter.done()) waiter.set_result();
+    });
+    future->add_callback(*release);
+    struct Remove {
+        FutureBase& future;
+        DoneCallback* release;
+        ~Remove() {
+            if (!future.done()) future.remove_callback(*release);
+        }
+    } remove{*future, release};
+    future->cancel(nullptr);
+    co_await waiter;
+}
+
+}  // namespace weft::detail

@@ -1,0 +1,2 @@
+// Precompiled for the tests; each test includes what it uses all the same.
+#include "harness.hpp"
