@@ -7,6 +7,7 @@
 #include <weft/io/transport.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>
+#include <weft/tasks/as_completed.hpp>
 #include <weft/tasks/coro.hpp>
 #include <weft/tasks/future.hpp>
 #include <weft/tasks/gather.hpp>

@@ -80,6 +80,22 @@ inline void pool_free(void* block, std::size_t size) noexcept {
 
 #endif
 
+/// The pool as a standard allocator.
+template <class T>
+class PoolAllocator {
+public:
+    using value_type = T;
+    PoolAllocator() noexcept = default;
+    template <class U>
+    PoolAllocator(const PoolAllocator<U>&) noexcept {}
+    T* allocate(std::size_t count) { return static_cast<T*>(pool_allocate(count * sizeof(T))); }
+    void deallocate(T* block, std::size_t count) noexcept { pool_free(block, count * sizeof(T)); }
+    template <class U>
+    bool operator==(const PoolAllocator<U>&) const noexcept {
+        return true;
+    }
+};
+
 /// Gives a class pooled storage: derive from it, or from a class that does.
 class Pooled {
 public:

@@ -26,12 +26,19 @@ void forget_loops_in_forked_children() {
     [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { running_loop = nullptr; });
 }
 
-std::atomic<std::uint64_t> last_task_id{0};
+std::atomic<std::uint64_t> next_id_block{0};
+constexpr std::uint64_t id_block = 1024;
+thread_local constinit std::uint64_t next_id = 0;
+thread_local constinit std::uint64_t end_of_ids = 0;
 
 }  // namespace
 
 std::uint64_t TaskTable::next_task_id() noexcept {
-    return last_task_id.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (next_id == end_of_ids) {
+        next_id = next_id_block.fetch_add(1, std::memory_order_relaxed) * id_block;
+        end_of_ids = next_id + id_block;
+    }
+    return ++next_id;
 }
 
 }  // namespace detail
@@ -63,9 +70,8 @@ EventLoop::~EventLoop() {
     if (!closed_) close();
 }
 
-EventLoop& get_running_loop() {
-    if (!detail::running_loop) throw RuntimeError("no running event loop");
-    return *detail::running_loop;
+void detail::throw_no_running_loop() {
+    throw RuntimeError("no running event loop");
 }
 
 // Running
@@ -95,9 +101,26 @@ void EventLoop::run_forever() {
     } while (!stopping_);
 }
 
+namespace {
+
+/// A bit for each iteration since the last poll in which the clock is not looked at: it costs more than an iteration,
+/// so it is read in the first few and then in every sixteenth.
+constexpr std::uint64_t quiet_iterations = [] {
+    std::uint64_t bits = 0;
+    for (unsigned i = 0; i < 64; ++i)
+        if (i < constants::busy_poll_iterations && (i & (i - 1)) != 0 && i % 16 != 0) bits |= std::uint64_t{1} << i;
+    return bits;
+}();
+static_assert(constants::busy_poll_iterations < 64);
+
+}  // namespace
+
 void EventLoop::run_once() {
     if (threadsafe_pending_.load(std::memory_order_acquire)) drain_threadsafe();
-    poll_backend();
+    // The fast way: callbacks are ready, no timer is set, and it is not time to look at the clock or for I/O.
+    busy_iterations_ = ready_.empty() ? 0 : busy_iterations_ + 1;
+    const bool quiet = ((quiet_iterations >> busy_iterations_) & 1) != 0;
+    if (!quiet || !timers_.empty() || stopping_ || polls_each_iteration_) poll_backend();
     if (!timers_.empty() && timers_.earliest() <= now_) timers_.pop_due(now_, ready_);
     if (!ready_.empty()) run_ready(ready_.back());
 }
@@ -107,7 +130,6 @@ void EventLoop::run_once() {
 void EventLoop::poll_backend() {
     const bool timers = timers_.purge();
     if (ready_.empty() && !stopping_) {
-        busy_iterations_ = 0;
         if (timers)
             backend_->poll(timers_.earliest());
         else
@@ -118,22 +140,21 @@ void EventLoop::poll_backend() {
     }
     if (polls_each_iteration_ || stopping_ || poll_is_due()) {
         backend_->poll_ready();
-        busy_iterations_ = 0;
+        busy_iterations_ = 1;
         last_poll_ = now_ = backend_->now();
     } else if (timers && timers_.earliest() <= now_ + constants::busy_poll_interval) {
         now_ = backend_->now();
     }
 }
 
-/// Looks at the clock in the first iterations and then in every eighth: it costs more than an iteration.
 bool EventLoop::poll_is_due() {
-    const unsigned count = ++busy_iterations_;
+    const unsigned count = busy_iterations_;
     if (count >= constants::busy_poll_iterations) return true;
     if (count == 1) {
         now_ = last_poll_ = backend_->now();
         return false;
     }
-    if ((count & (count - 1)) != 0 && count % 8 != 0) return false;
+    if (((quiet_iterations >> count) & 1) != 0) return false;
     now_ = backend_->now();
     return now_ - last_poll_ >= constants::busy_poll_interval;
 }
@@ -205,7 +226,7 @@ void EventLoop::drop_scheduled() noexcept {
 
 // Scheduling
 
-void EventLoop::check_usable() const {
+void EventLoop::check_usable_slow() const {
     if (closed_) throw RuntimeError("Event loop is closed");
     if (debug_ && is_running() && detail::running_loop != this)
         throw RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one");
@@ -217,8 +238,7 @@ TimePoint EventLoop::after(Duration delay) const noexcept {
 }
 
 Handle EventLoop::schedule_callback(UniqueFunction<void()> callback) {
-    if (closed_ || debug_) [[unlikely]]
-        check_usable();
+    check_usable();
     return schedule_internal(std::move(callback));
 }
 
@@ -246,11 +266,15 @@ Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
     return Handle(std::move(state));
 }
 
-TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> callback) {
+detail::Ref<detail::TimerState> EventLoop::make_timer(TimePoint when, UniqueFunction<void()> callback) {
     check_usable();
     auto state = detail::Ref<detail::TimerState>::adopt(new detail::TimerState(*this, when, std::move(callback)));
     timers_.add(*state);
-    return TimerHandle(std::move(state));
+    return state;
+}
+
+TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> callback) {
+    return TimerHandle(make_timer(when, std::move(callback)));
 }
 
 // Handles

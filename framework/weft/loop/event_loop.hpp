@@ -63,6 +63,8 @@ namespace detail {
 class FutureBase;
 class Callbacks;
 
+[[noreturn]] void throw_no_running_loop();
+
 /// The loop that runs on this thread, or null.
 extern thread_local constinit EventLoop* running_loop;
 
@@ -216,6 +218,8 @@ public:
     /// Puts a node at the end of the ready queue. On the loop's thread.
     void schedule(detail::ReadyNode& node) noexcept { ready_.push(node); }
     void schedule(detail::ReadyQueue& nodes) noexcept { ready_.splice(nodes); }
+    /// As call_at(), for those who keep the state themselves.
+    detail::Ref<detail::TimerState> make_timer(TimePoint when, UniqueFunction<void()> callback);
     /// As call_soon(), also while the loop closes, when the callback is dropped.
     Handle schedule_internal(UniqueFunction<void()> callback);
     detail::TaskRecord* current_task() const noexcept { return current_task_; }
@@ -224,7 +228,10 @@ public:
     void add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&));
     void remove_unretrieved(detail::FutureBase& future) noexcept;
     /// Throws RuntimeError if the loop is closed or, in debug mode, if this is a wrong thread.
-    void check_usable() const;
+    void check_usable() const {
+        if (closed_ || debug_) [[unlikely]]
+            check_usable_slow();
+    }
     /// Callbacks run so far; for tests and dumps.
     std::uint64_t steps() const noexcept { return steps_; }
 
@@ -237,6 +244,7 @@ private:
     void watch(int fd, FdEvent event, UniqueFunction<void()> fn);
     bool unwatch(int fd, FdEvent event);
 
+    void check_usable_slow() const;
     void check_running() const;
     void run_once();
     void poll_backend();
@@ -276,6 +284,10 @@ private:
 };
 
 /// The loop that runs on this thread (asyncio.get_running_loop); RuntimeError if there is none.
-EventLoop& get_running_loop();
+inline EventLoop& get_running_loop() {
+    if (!detail::running_loop) [[unlikely]]
+        detail::throw_no_running_loop();
+    return *detail::running_loop;
+}
 
 }  // namespace weft

@@ -85,6 +85,7 @@ public:
     TimePoint when() const noexcept { return when_; }
 
     bool in_heap = false;
+    std::uint64_t sequence = 0;  // the order of scheduling, set by the heap
 
 private:
     void on_cancel() noexcept override;

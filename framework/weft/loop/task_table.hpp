@@ -69,7 +69,7 @@ public:
     std::size_t size() const noexcept { return size_; }
 
 private:
-    /// One more than the last one of this process, as asyncio numbers `Task-N`.
+    /// Numbers from 1 in one thread, as asyncio's `Task-N`; each further thread starts at a block of its own.
     static std::uint64_t next_task_id() noexcept;
 
     TaskRecord* first_ = nullptr;

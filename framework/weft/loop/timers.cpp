@@ -3,47 +3,58 @@
 #include <weft/base/constants.hpp>
 
 #include <algorithm>
+#include <memory>
+#include <new>
+#include <utility>
 
 namespace weft::detail {
 
 namespace {
 constexpr std::size_t arity = 4;
+constexpr std::size_t lead = 3;  // unused entries before the root
+constexpr std::align_val_t cache_line{64};
+}  // namespace
+
+TimerHeap::~TimerHeap() {
+    clear();
+    if (heap_) ::operator delete(heap_ - lead, cache_line);
+}
+
+void TimerHeap::grow() {
+    const std::size_t capacity = capacity_ == 0 ? 61 : 2 * capacity_;
+    auto* grown = static_cast<Entry*>(::operator new((capacity + lead) * sizeof(Entry), cache_line)) + lead;
+    std::uninitialized_copy_n(heap_, size_, grown);
+    if (heap_) ::operator delete(heap_ - lead, cache_line);
+    heap_ = grown;
+    capacity_ = capacity;
 }
 
 void TimerHeap::add(TimerState& timer) {
-    Entry entry{timer.when(), next_sequence_, &timer};
-    entries_.push_back(entry);
-    ++next_sequence_;
-    std::size_t index = entries_.size() - 1;
-    while (index > 0) {
-        const std::size_t parent = (index - 1) / arity;
-        if (!(entry < entries_[parent])) break;
-        entries_[index] = entries_[parent];
-        index = parent;
-    }
-    entries_[index] = entry;
+    if (size_ == capacity_) grow();
+    timer.sequence = next_sequence_++;
     timer.in_heap = true;
     timer.add_ref();
+    sift_up(size_++, Entry{timer.when(), &timer});
 }
 
 void TimerHeap::note_cancelled() noexcept {
     ++dead_;
-    if (entries_.size() > constants::min_scheduled_timers && dead_ > entries_.size() / 2) rebuild();
+    if (size_ > constants::min_scheduled_timers && dead_ > size_ / 2) rebuild();
 }
 
-bool TimerHeap::purge() noexcept {
-    while (dead_ > 0 && !entries_.empty() && entries_.front().timer->cancelled()) {
-        TimerState* timer = entries_.front().timer;
+void TimerHeap::drop_dead() noexcept {
+    while (size_ != 0 && heap_[0].timer->cancelled()) {
+        TimerState* timer = heap_[0].timer;
         pop_top();
         --dead_;
+        timer->in_heap = false;
         timer->release();
     }
-    return !entries_.empty();
 }
 
 void TimerHeap::pop_due(TimePoint now, ReadyQueue& ready) noexcept {
-    while (!entries_.empty() && entries_.front().when <= now) {
-        TimerState* timer = entries_.front().timer;
+    while (size_ != 0 && heap_[0].when <= now) {
+        TimerState* timer = heap_[0].timer;
         pop_top();
         timer->in_heap = false;
         if (timer->cancelled()) {
@@ -57,49 +68,62 @@ void TimerHeap::pop_due(TimePoint now, ReadyQueue& ready) noexcept {
 
 void TimerHeap::clear() noexcept {
     // Destroying a callback may cancel another timer of this heap: detach them all first.
-    std::vector<Entry> entries;
-    entries.swap(entries_);
+    const std::size_t size = std::exchange(size_, 0);
     dead_ = 0;
-    for (const Entry& entry : entries)
-        entry.timer->in_heap = false;
-    for (const Entry& entry : entries)
-        entry.timer->discard();
+    for (std::size_t i = 0; i < size; ++i)
+        heap_[i].timer->in_heap = false;
+    for (std::size_t i = 0; i < size; ++i)
+        heap_[i].timer->discard();
 }
 
 void TimerHeap::pop_top() noexcept {
-    const Entry last = entries_.back();
-    entries_.pop_back();
-    if (!entries_.empty()) sift_down(0, last);
+    const Entry last = heap_[--size_];
+    if (size_ != 0) place(0, last);
 }
 
-void TimerHeap::sift_down(std::size_t index, Entry entry) noexcept {
-    const std::size_t size = entries_.size();
-    for (;;) {
-        const std::size_t first = index * arity + 1;
-        if (first >= size) break;
+/// Moves the hole down along the smallest children, and the entry, which comes from the bottom as a rule, up from
+/// there: fewer comparisons than looking for its place from above.
+void TimerHeap::place(std::size_t hole, Entry entry) noexcept {
+    const std::size_t top = hole;
+    for (std::size_t first = hole * arity + 1; first < size_; first = hole * arity + 1) {
         std::size_t best = first;
-        const std::size_t last = std::min(first + arity, size);
+        const std::size_t last = std::min(first + arity, size_);
         for (std::size_t child = first + 1; child < last; ++child)
-            if (entries_[child] < entries_[best]) best = child;
-        if (!(entries_[best] < entry)) break;
-        entries_[index] = entries_[best];
-        index = best;
+            best = heap_[child] < heap_[best] ? child : best;
+        heap_[hole] = heap_[best];
+        hole = best;
     }
-    entries_[index] = entry;
+    while (hole > top) {
+        const std::size_t parent = (hole - 1) / arity;
+        if (!(entry < heap_[parent])) break;
+        heap_[hole] = heap_[parent];
+        hole = parent;
+    }
+    heap_[hole] = entry;
+}
+
+void TimerHeap::sift_up(std::size_t hole, Entry entry) noexcept {
+    while (hole > 0) {
+        const std::size_t parent = (hole - 1) / arity;
+        if (!(entry < heap_[parent])) break;
+        heap_[hole] = heap_[parent];
+        hole = parent;
+    }
+    heap_[hole] = entry;
 }
 
 void TimerHeap::rebuild() noexcept {
-    auto live = std::remove_if(entries_.begin(), entries_.end(), [](const Entry& entry) {
+    Entry* live = std::remove_if(heap_, heap_ + size_, [](const Entry& entry) {
         if (!entry.timer->cancelled()) return false;
         entry.timer->in_heap = false;
         entry.timer->release();
         return true;
     });
-    entries_.erase(live, entries_.end());
+    size_ = static_cast<std::size_t>(live - heap_);
     dead_ = 0;
-    if (entries_.size() < 2) return;
-    for (std::size_t index = (entries_.size() - 2) / arity + 1; index-- > 0;)
-        sift_down(index, entries_[index]);
+    if (size_ < 2) return;
+    for (std::size_t index = (size_ - 2) / arity + 1; index-- > 0;)
+        place(index, heap_[index]);
 }
 
 }  // namespace weft::detail

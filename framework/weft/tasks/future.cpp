@@ -2,12 +2,9 @@
 
 namespace weft::detail {
 
-void check_awaitable_here(FutureBase& state) {
-    EventLoop& loop = get_running_loop();
-    if (&state.loop() != &loop) throw RuntimeError("Task got Future attached to a different loop");
-    TaskBase* task = state.as_task();
-    if (task && static_cast<TaskRecord*>(task) == loop.current_task())
-        throw RuntimeError("Task cannot await on itself: " + task->task_name());
+void throw_not_awaitable_here(FutureBase& state) {
+    if (&state.loop() != &get_running_loop()) throw RuntimeError("Task got Future attached to a different loop");
+    throw RuntimeError("Task cannot await on itself: " + state.as_task()->task_name());
 }
 
 }  // namespace weft::detail

@@ -148,7 +148,12 @@ T take_value_of(FutureBase& state, bool sole_owner) {
 }
 
 /// Throws what asyncio throws for an await that can never end or belongs to another loop.
-void check_awaitable_here(FutureBase& state);
+[[noreturn]] void throw_not_awaitable_here(FutureBase& state);
+inline void check_awaitable_here(FutureBase& state) {
+    EventLoop* loop = running_loop;
+    if (&state.loop() != loop || static_cast<TaskBase*>(loop->current_task()) == &state) [[unlikely]]
+        throw_not_awaitable_here(state);
+}
 
 /// Undoes a wait whose coroutine is destroyed while suspended.
 template <class T>

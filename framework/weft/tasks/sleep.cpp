@@ -3,15 +3,13 @@
 namespace weft::detail {
 
 void SleepBase::start(PromiseBase& promise) {
-    if (delay_ <= Duration::zero()) {
-        yielded_ = &promise.task();
-        yielded_->suspend(promise, nullptr);
-        yielded_->schedule();
-        return;
-    }
     EventLoop& loop = promise.task().loop();
-    timer_ = loop.call_at(loop.after(delay_), [this] { wake(); });
+    timer_ = loop.make_timer(loop.after(delay_), [this] { wake(); }).detach();
     suspend(promise);
+}
+
+void SleepBase::drop_timer() noexcept {
+    if (Ref<TimerState> timer = Ref<TimerState>::adopt(std::exchange(timer_, nullptr))) timer->cancel();
 }
 
 }  // namespace weft::detail

@@ -21,24 +21,36 @@ class SleepBase : public TaskWaiter {
 public:
     explicit SleepBase(Duration delay) noexcept : delay_(delay) {}
     SleepBase(SleepBase&& other) noexcept : TaskWaiter(std::move(other)), delay_(other.delay_) {}
-    ~SleepBase() { timer_.cancel(); }
+    ~SleepBase() {
+        if (timer_) [[unlikely]]
+            drop_timer();
+    }
 
     std::string_view waiter_kind() const noexcept override { return "sleep"; }
     bool await_ready() const noexcept { return false; }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) {
-        start(handle.promise());
+        if (delay_ <= Duration::zero())
+            yield(handle.promise());
+        else
+            start(handle.promise());
     }
 
 protected:
+    void yield(PromiseBase& promise) {
+        yielded_ = &promise.task();
+        yielded_->suspend(promise, nullptr);
+        yielded_->schedule();
+    }
     void start(PromiseBase& promise);
     void finish() { yielded_ ? yielded_->check_cancelled(false) : end_wait(); }
 
 private:
-    void on_cancel_wait() noexcept override { timer_.cancel(); }
+    void on_cancel_wait() noexcept override { drop_timer(); }
+    void drop_timer() noexcept;
 
     Duration delay_;
-    TimerHandle timer_;
+    TimerState* timer_ = nullptr;  // owned; while it waits
     TaskBase* yielded_ = nullptr;  // a bare yield has no timer and no waiter
 };
 

@@ -14,6 +14,10 @@ std::string format_stack(const TaskRecord& task) {
     return text;
 }
 
+void throw_consumed_coroutine() {
+    throw RuntimeError("create_task: the coroutine was awaited or moved from already");
+}
+
 void write_stderr(const std::string& text) {
     std::fwrite(text.data(), 1, text.size(), stderr);
 }

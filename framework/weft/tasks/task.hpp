@@ -51,7 +51,7 @@ namespace detail {
 template <class T>
 class TypedTask final : public WithValue<T, TaskBase> {
 public:
-    static Ref<TypedTask> start(EventLoop& loop, Coro<T>&& coro, const TaskOptions& options,
+    static Ref<TypedTask> start(EventLoop& loop, Coro<T>&& coro, const TaskOptions* options,
                                 std::source_location location);
 
 private:
@@ -98,15 +98,18 @@ namespace detail {
 std::string format_stack(const TaskRecord& task);
 void write_stderr(const std::string& text);
 
+[[noreturn]] void throw_consumed_coroutine();
+
 template <class T>
-Ref<TypedTask<T>> TypedTask<T>::start(EventLoop& loop, Coro<T>&& coro, const TaskOptions& options,
+Ref<TypedTask<T>> TypedTask<T>::start(EventLoop& loop, Coro<T>&& coro, const TaskOptions* options,
                                       std::source_location location) {
     loop.check_usable();
-    if (!coro) throw RuntimeError("create_task: the coroutine was awaited or moved from already");
+    if (!coro) [[unlikely]]
+        throw_consumed_coroutine();
     auto task = Ref<TypedTask>::adopt(new TypedTask(loop));
-    if (options.name()) task->set_name(*options.name());
+    if (options && options->name()) task->set_name(*options->name());
     PromiseBase& root = std::exchange(coro.handle_, nullptr).promise();
-    if (options.eager_start() && running_loop == &loop)
+    if (options && options->eager_start() && running_loop == &loop)
         task->start_eagerly(root, location);
     else
         task->TaskBase::start(root, location);
@@ -144,36 +147,35 @@ auto make_owned(F&& fn, Args&&... args) {
 template <class T>
 Task<T> create_task(Coro<T> coro, TaskOptions options,
                     std::source_location location = std::source_location::current()) {
-    return Task<T>(detail::TypedTask<T>::start(get_running_loop(), std::move(coro), options, location));
+    return Task<T>(detail::TypedTask<T>::start(get_running_loop(), std::move(coro), &options, location));
 }
 template <class T>
 Task<T> create_task(Coro<T> coro, std::source_location location = std::source_location::current()) {
-    return create_task(std::move(coro), TaskOptions(), location);
+    return Task<T>(detail::TypedTask<T>::start(get_running_loop(), std::move(coro), nullptr, location));
 }
 /// Schedules `fn(args...)`, a coroutine; `fn` and `args` are moved into the task, so captures and arguments live as
 /// long as it runs.
 template <class F>
     requires detail::CoroFunction<F>
 auto create_task(F&& fn, std::source_location location = std::source_location::current()) {
-    return create_task(detail::make_owned(std::forward<F>(fn)), TaskOptions(), location);
+    return create_task(detail::make_owned(std::forward<F>(fn)), location);
 }
 template <class F, class A>
     requires detail::CoroFunction<F, A>
 auto create_task(F&& fn, A&& a, std::source_location location = std::source_location::current()) {
-    return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a)), TaskOptions(), location);
+    return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a)), location);
 }
 template <class F, class A, class B>
     requires detail::CoroFunction<F, A, B>
 auto create_task(F&& fn, A&& a, B&& b, std::source_location location = std::source_location::current()) {
-    return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a), std::forward<B>(b)), TaskOptions(),
-                       location);
+    return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a), std::forward<B>(b)), location);
 }
 template <class F, class A, class B, class C, class... More>
     requires detail::CoroFunction<F, A, B, C, More...>
 auto create_task(F&& fn, A&& a, B&& b, C&& c, More&&... more) {
     return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a), std::forward<B>(b),
                                           std::forward<C>(c), std::forward<More>(more)...),
-                       TaskOptions(), std::source_location());
+                       std::source_location());
 }
 
 /// A Future or Task as it is; anything else awaitable as a new task (asyncio.ensure_future).
@@ -232,11 +234,11 @@ void Task<T>::print_stack() const {
 
 template <class T>
 Task<T> EventLoop::create_task(Coro<T> coro, TaskOptions options, std::source_location location) {
-    return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), options, location));
+    return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), &options, location));
 }
 template <class T>
 Task<T> EventLoop::create_task(Coro<T> coro, std::source_location location) {
-    return create_task(std::move(coro), TaskOptions(), location);
+    return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), nullptr, location));
 }
 
 namespace detail {

@@ -41,27 +41,31 @@ void PromiseBase::unhandled_exception() noexcept {
 // TaskBase
 
 void TaskBase::step() {
-    TaskRecord* previous = loop().current_task();
-    loop().set_current_task(this);
+    EventLoop& loop = this->loop();
     waiter_ = nullptr;
     if (must_cancel_) [[unlikely]] {
         must_cancel_ = false;
         raise_cancelled_ = true;
         if (!started_) {
-            loop().set_current_task(previous);
             finish_before_start();
             return;
         }
     }
     started_ = true;
+    loop.set_current_task(this);
     do {
-        PromiseBase* leaf = leaf_;
-        leaf_ = nullptr;
+        PromiseBase* leaf = std::exchange(leaf_, nullptr);
         continue_ = false;
         leaf->handle_.resume();
     } while (continue_);
-    loop().set_current_task(previous);
+    loop.set_current_task(nullptr);
     if (!leaf_) finish_root();
+}
+
+void TaskBase::step_eagerly() {
+    TaskRecord* creator = loop().current_task();
+    step();
+    loop().set_current_task(creator);
 }
 
 /// Cancelled before its first step: the body never runs.

@@ -79,7 +79,7 @@ private:
 };
 
 /// The untyped part of a task's state.
-class TaskBase : public FutureBase, public ReadyNode, public TaskRecord {
+class TaskBase : public ReadyNode, public FutureBase, public TaskRecord {
 public:
     /// Takes the root coroutine and schedules the first step.
     void start(PromiseBase& root, std::source_location location) {
@@ -89,7 +89,7 @@ public:
     /// Takes the root coroutine and runs the first step now.
     void start_eagerly(PromiseBase& root, std::source_location location) {
         attach(root, location);
-        step();
+        step_eagerly();
     }
 
     // ReadyNode
@@ -162,7 +162,7 @@ private:
         add_ref();  // the table's, until the task is done
     }
     void step();
-    void resume_leaf();
+    void step_eagerly();
     void finish_root();
     void finish_before_start();
     void leave_table() noexcept;

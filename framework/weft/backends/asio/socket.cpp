@@ -15,19 +15,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// Where Asio keeps its operations: the frame pool.
-template <class T>
-class PoolAllocator {
-public:
-    using value_type = T;
-    PoolAllocator() noexcept = default;
-    template <class U>
-    PoolAllocator(const PoolAllocator<U>&) noexcept {}
-    T* allocate(std::size_t count) { return static_cast<T*>(detail::pool_allocate(count * sizeof(T))); }
-    void deallocate(T* block, std::size_t count) noexcept { detail::pool_free(block, count * sizeof(T)); }
-    bool operator==(const PoolAllocator&) const noexcept = default;
-};
-
 /// A dummy for Asio's look at the size of a buffer that is not there yet.
 std::byte no_buffer[1];
 
@@ -61,7 +48,7 @@ private:
 class AsioStreamSocket::ReadDone {
 public:
     explicit ReadDone(detail::Ref<AsioStreamSocket> socket) noexcept : socket_(std::move(socket)) {}
-    using allocator_type = PoolAllocator<void*>;
+    using allocator_type = detail::PoolAllocator<void*>;
     allocator_type get_allocator() const noexcept { return {}; }
     void operator()(const boost::system::error_code& error, std::size_t count = 0) { socket_->read_done(error, count); }
 
