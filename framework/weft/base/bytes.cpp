@@ -1,17 +1,9 @@
 #include <weft/base/bytes.hpp>
 
-#include <weft/base/frame_pool.hpp>
-
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 namespace weft {
-
-Bytes::Bytes(Bytes&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      capacity_(std::exchange(other.capacity_, 0)) {}
 
 Bytes& Bytes::operator=(const Bytes& other) {
     if (this != &other) {
@@ -19,20 +11,6 @@ Bytes& Bytes::operator=(const Bytes& other) {
         append(other.span());
     }
     return *this;
-}
-
-Bytes& Bytes::operator=(Bytes&& other) noexcept {
-    if (this != &other) {
-        clear();
-        std::swap(data_, other.data_);
-        std::swap(size_, other.size_);
-        std::swap(capacity_, other.capacity_);
-    }
-    return *this;
-}
-
-Bytes::~Bytes() {
-    if (data_) detail::pool_free(data_, capacity_);
 }
 
 void Bytes::append(std::span<const std::byte> data) {
@@ -60,12 +38,6 @@ void Bytes::reserve(std::size_t capacity) {
 void Bytes::resize(std::size_t size) {
     reserve(size);
     size_ = size;
-}
-
-void Bytes::clear() noexcept {
-    if (data_) detail::pool_free(data_, capacity_);
-    data_ = nullptr;
-    size_ = capacity_ = 0;
 }
 
 }  // namespace weft

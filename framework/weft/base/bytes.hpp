@@ -7,12 +7,15 @@
 //
 // Bytes go in as std::span<const std::byte> (or std::string_view where text is usual) and come out as Bytes.
 
+#include <weft/base/frame_pool.hpp>
+
 #include <compare>
 #include <cstddef>
 #include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace weft {
 
@@ -30,10 +33,24 @@ public:
     explicit Bytes(std::string_view text) { append(text); }
     explicit Bytes(const char* text) { append(std::string_view(text)); }
     Bytes(const Bytes& other) { append(other.span()); }
-    Bytes(Bytes&& other) noexcept;
+    Bytes(Bytes&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)),
+          capacity_(std::exchange(other.capacity_, 0)) {}
     Bytes& operator=(const Bytes& other);
-    Bytes& operator=(Bytes&& other) noexcept;
-    ~Bytes();
+    Bytes& operator=(Bytes&& other) noexcept {
+        Bytes taken(std::move(other));
+        swap(taken);
+        return *this;
+    }
+    ~Bytes() {
+        if (data_) detail::pool_free(data_, capacity_);
+    }
+    void swap(Bytes& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        std::swap(capacity_, other.capacity_);
+    }
 
     std::byte* data() noexcept { return data_; }
     const std::byte* data() const noexcept { return data_; }
@@ -63,7 +80,10 @@ public:
     /// Sets the size; bytes beyond the old size have unspecified values.
     void resize(std::size_t size);
     /// Empties these Bytes and gives the memory back.
-    void clear() noexcept;
+    void clear() noexcept {
+        Bytes empty;
+        swap(empty);
+    }
 
     bool operator==(const Bytes& other) const noexcept { return text() == other.text(); }
     bool operator==(std::string_view other) const noexcept { return text() == other; }

@@ -106,15 +106,14 @@ void StreamState::set_wait(StreamWait* wait, const char* caller) {
 Bytes StreamState::take(std::size_t count) {
     Bytes data;
     if (count >= available()) {
-        if (head_ != 0) buffer_.consume(head_);
-        data = std::move(buffer_);
-        buffer_ = Bytes();
-        head_ = 0;
+        if (head_ != 0) buffer_.consume(std::exchange(head_, 0));
+        data.swap(buffer_);
     } else {
-        data = Bytes(buffered().first(count));
+        data.append(buffered().first(count));
         head_ += count;
     }
-    maybe_resume_reading();
+    if (paused_) [[unlikely]]
+        maybe_resume_reading();
     return data;
 }
 

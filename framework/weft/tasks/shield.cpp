@@ -11,8 +11,11 @@ void ShieldBase::follow(Ref<FutureBase> inner) {
 
 bool ShieldBase::cancel(const std::string* message) {
     if (!cancel_now(message)) return false;
-    // Detached: what the inner future ends with is nobody's concern here any more.
-    if (Ref<FutureBase> inner = std::move(inner_); inner && inner->remove_waiter(node_)) release();
+    // Detached: what the inner future ends with is nobody's concern here any more, unless it has ended already.
+    if (inner_ && inner_->remove_waiter(node_)) {
+        inner_ = nullptr;
+        release();
+    }
     return true;
 }
 
@@ -23,7 +26,11 @@ void ShieldBase::Node::run() {
 
 void ShieldBase::inner_done() {
     Ref<FutureBase> inner = std::move(inner_);
-    if (!inner || done()) return;
+    if (!inner) return;
+    if (done()) {
+        inner->mark_retrieved();
+        return;
+    }
     if (inner->is_cancelled()) {
         cancel_now(nullptr);
     } else if (inner->has_exception()) {

@@ -25,7 +25,11 @@ void write_stderr(const std::string& text) {
 void run_until_done(EventLoop& loop, FutureBase& future) {
     if (loop.is_closed()) throw RuntimeError("Event loop is closed");
     // Stops the loop when the future is done; taken back if the run ends in another way.
-    auto* stopper = new DoneCallback(future, [&loop] { loop.stop(); });
+    auto* stopper = new DoneCallback(future, [&loop, &future] {
+        const std::exception_ptr error = future.is_cancelled() ? nullptr : future.take_error();
+        // An interrupt has left the loop already: do not stop its next run.
+        if (!error || !(holds<KeyboardInterrupt>(error) || holds<SystemExit>(error))) loop.stop();
+    });
     struct Remove {
         FutureBase& future;
         DoneCallback* stopper;

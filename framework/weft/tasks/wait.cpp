@@ -53,23 +53,14 @@ private:
 
 Coro<> wait_until(std::vector<Ref<FutureBase>> futures, WaitOptions options) {
     std::unordered_set<FutureBase*> distinct;
-    std::size_t done = 0;
-    bool failed = false;
-    for (const auto& future : futures) {
-        if (!distinct.insert(future.get()).second) continue;
-        check_awaitable_here(*future);
-        done += future->done();
-        failed |= future->done() && !future->is_cancelled() && future->has_exception();
-    }
-    const ReturnWhen when = options.return_when();
-    if (done == distinct.size() || (done > 0 && when == ReturnWhen::first_completed) ||
-        (failed && when == ReturnWhen::first_exception))
-        co_return;
+    for (const auto& future : futures)
+        if (distinct.insert(future.get()).second) check_awaitable_here(*future);
     EventLoop& loop = get_running_loop();
-    Countdown countdown(loop.create_future<void>(), when);
-    // In the order given: a set would lose it.
+    Countdown countdown(loop.create_future<void>(), options.return_when());
+    // In the order given: a set would lose it. One that is done counts through the loop too, as in asyncio: what ends
+    // in the same iteration is then seen.
     for (auto& future : futures)
-        if (!future->done() && distinct.erase(future.get())) countdown.watch(std::move(future));
+        if (distinct.erase(future.get())) countdown.watch(std::move(future));
     if (options.timeout()) countdown.limit(*options.timeout());
     co_await countdown.waiter();
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace weft::asio_backend {
 
@@ -20,11 +21,13 @@ using Descriptor = asio::posix::basic_stream_descriptor<IoContext::executor_type
 using Signals = asio::basic_signal_set<IoContext::executor_type>;
 
 /// Watches one descriptor for one event. It works on a duplicate: the descriptor stays its owner's, who may watch it
-/// for the other event too.
+/// for the other event too. After a call it waits again from the next poll on: within one poll a descriptor that
+/// stays ready would be ready for ever.
 class FdWatch : public std::enable_shared_from_this<FdWatch> {
 public:
-    FdWatch(IoContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
-        : descriptor_(context.get_executor()), event_(event), callback_(std::move(callback)) {
+    FdWatch(AsioBackend::FdWatches& called, IoContext& context, int fd, FdEvent event,
+            UniqueFunction<void()> callback)
+        : called_(called), descriptor_(context.get_executor()), event_(event), callback_(std::move(callback)) {
         const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (copy < 0) throw_os_error(std::error_code(errno, std::system_category()), "cannot watch descriptor");
         boost::system::error_code error;
@@ -35,11 +38,12 @@ public:
         }
     }
     void wait() {
+        if (stopped_) return;
         descriptor_.async_wait(event_ == FdEvent::readable ? Descriptor::wait_read : Descriptor::wait_write,
                                [self = shared_from_this()](const boost::system::error_code& error) {
                                    if (self->stopped_ || error == asio::error::operation_aborted) return;
+                                   self->called_.push_back(self);
                                    self->callback_();
-                                   if (!self->stopped_) self->wait();
                                });
     }
     void stop() noexcept {
@@ -49,6 +53,7 @@ public:
     }
 
 private:
+    AsioBackend::FdWatches& called_;
     Descriptor descriptor_;
     const FdEvent event_;
     UniqueFunction<void()> callback_;
@@ -100,6 +105,7 @@ void AsioBackend::close() noexcept {
     for (auto& [number, watch] : signals_)
         watch->stop();
     watches_.clear();
+    called_.clear();
     signals_.clear();
     network_->close();
     work_.reset();
@@ -112,17 +118,25 @@ void AsioBackend::close() noexcept {
     }
 }
 
+void AsioBackend::wait_again() {
+    for (const auto& watch : std::exchange(called_, {}))
+        watch->wait();
+}
+
 void AsioBackend::poll(std::optional<TimePoint> deadline) {
-    if (context_.stopped()) context_.restart();
-    if (deadline)
-        context_.run_one_until(*deadline);
-    else
-        context_.run_one();
+    if (!called_.empty()) wait_again();
+    network_->before_completion();
+    const std::size_t ran = deadline ? context_.run_one_until(*deadline) : context_.run_one();
+    // Somebody stopped the io_context: the loop goes on.
+    if (ran == 0 && context_.stopped()) context_.restart();
 }
 
 void AsioBackend::poll_ready() {
+    if (!called_.empty()) wait_again();
     if (context_.stopped()) context_.restart();
-    context_.poll();
+    do {
+        network_->before_completion();
+    } while (context_.poll_one() > 0);
 }
 
 void AsioBackend::wake() noexcept {
@@ -130,7 +144,7 @@ void AsioBackend::wake() noexcept {
 }
 
 void AsioBackend::watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) {
-    auto watch = std::make_shared<FdWatch>(context_, fd, event, std::move(callback));
+    auto watch = std::make_shared<FdWatch>(called_, context_, fd, event, std::move(callback));
     watch->wait();
     watches_[{fd, event}] = std::move(watch);
 }

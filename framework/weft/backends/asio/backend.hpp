@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <vector>
 
 namespace weft::asio_backend {
 
@@ -44,12 +45,17 @@ public:
 
     IoContext& context() noexcept { return context_; }
 
+    using FdWatches = std::vector<std::shared_ptr<FdWatch>>;
+
 private:
+    void wait_again();
+
     std::unique_ptr<IoContext> own_context_;
     IoContext& context_;
     boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::unique_ptr<AsioNetwork> network_;
     std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;
+    FdWatches called_;  // by the last poll
     std::map<int, std::shared_ptr<SignalWatch>> signals_;
     std::random_device random_;
 };

@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -60,6 +61,16 @@ std::exception_ptr make_gai_error(const boost::system::error_code& error, const 
     return std::make_exception_ptr(GaiError(to_std(error), "getaddrinfo '" + host + "'"));
 }
 
+/// A stream socket on the descriptor, which is closed if that fails.
+io::SocketRef open_socket(SocketContext& context, int descriptor) {
+    try {
+        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor));
+    } catch (...) {
+        ::close(descriptor);
+        throw;
+    }
+}
+
 class AsioListener final : public io::Listener {
 public:
     AsioListener(AsioNetwork& network, const Address& address, const io::ListenOptions& options,
@@ -103,7 +114,7 @@ private:
     struct State {
         State(AsioNetwork& network, const io::ListenOptions& options, io::ListenerEvents& events)
             : acceptor(network.context().get_executor()),
-              buffers(network.buffers()),
+              sockets(&network.sockets()),
               events(&events),
               backlog(std::max(options.backlog, 1)),
               keep_alive(options.keep_alive) {}
@@ -119,25 +130,23 @@ private:
         /// Up to `backlog` connections; false after an error, which was reported.
         bool accept_ready() {
             for (int i = 0; i < backlog && events; ++i) {
-                boost::system::error_code error;
-                TcpSocket socket(acceptor.get_executor());
-                acceptor.accept(socket, error);
-                if (error == asio::error::would_block || error == asio::error::try_again) return true;
-                // The connection went before it was taken, or a signal came: nothing is wrong here.
-                if (error == asio::error::connection_aborted || error == asio::error::interrupted) continue;
-                if (error) {
-                    events->on_accept_error(to_std(error));
+                const int descriptor = ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                if (descriptor < 0) {
+                    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+                    // The connection went before it was taken, or a signal came: nothing is wrong here.
+                    if (errno == ECONNABORTED || errno == EINTR) continue;
+                    events->on_accept_error(std::error_code(errno, std::system_category()));
                     return false;
                 }
-                socket.set_option(tcp::no_delay(true), error);
-                if (keep_alive) socket.set_option(tcp::socket::keep_alive(true), error);
-                events->on_accept(io::SocketRef::adopt(new AsioStreamSocket(std::move(socket), buffers)));
+                const int on = 1;
+                if (keep_alive) ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+                events->on_accept(open_socket(*sockets, descriptor));
             }
             return true;
         }
 
         TcpAcceptor acceptor;
-        std::shared_ptr<ReadBuffers> buffers;
+        detail::Ref<SocketContext> sockets;
         io::ListenerEvents* events;
         int backlog;
         bool keep_alive;
@@ -147,88 +156,94 @@ private:
     std::shared_ptr<State> state_;
 };
 
-/// Closes a socket whose connect did not come to its end.
-class CloseUnlessTaken {
+/// Closes a socket that was not released.
+class CloseAtEnd {
 public:
-    explicit CloseUnlessTaken(detail::Ref<AsioStreamSocket> socket) : socket_(std::move(socket)) {}
-    CloseUnlessTaken(const CloseUnlessTaken&) = delete;
-    CloseUnlessTaken& operator=(const CloseUnlessTaken&) = delete;
-    ~CloseUnlessTaken() {
-        if (socket_) socket_->close();
+    explicit CloseAtEnd(TcpSocket& socket) noexcept : socket_(socket) {}
+    CloseAtEnd(const CloseAtEnd&) = delete;
+    CloseAtEnd& operator=(const CloseAtEnd&) = delete;
+    ~CloseAtEnd() {
+        boost::system::error_code ignored;  // the descriptor is gone in any case
+        if (socket_.is_open()) socket_.close(ignored);
     }
-    AsioStreamSocket& operator*() const noexcept { return *socket_; }
-    const detail::Ref<AsioStreamSocket>& get() const noexcept { return socket_; }
-    io::SocketRef take() { return std::move(socket_); }
 
 private:
-    detail::Ref<AsioStreamSocket> socket_;
+    TcpSocket& socket_;
 };
 
 }  // namespace
 
 // ReadBuffers
 
-std::byte* ReadBuffers::make() {
-    return static_cast<std::byte*>(
-        ::operator new(constants::read_buffer_size, std::align_val_t(constants::read_buffer_alignment)));
-}
-void ReadBuffers::destroy(std::byte* buffer) noexcept {
-    ::operator delete(buffer, std::align_val_t(constants::read_buffer_alignment));
+namespace {
+constexpr std::align_val_t buffer_alignment{constants::read_buffer_alignment};
 }
 
 ReadBuffers::~ReadBuffers() {
-    for (std::byte* buffer : free_)
-        destroy(buffer);
+    while (count_ > 0) ::operator delete(free_[--count_], buffer_alignment);
 }
 
-std::byte* ReadBuffers::borrow() {
-    if (free_.empty()) {
-        free_.reserve(4);
-        return make();
-    }
-    std::byte* buffer = free_.back();
-    free_.pop_back();
-    return buffer;
+std::byte* ReadBuffers::borrow() noexcept {
+    if (count_ > 0) return free_[--count_];
+    return static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
 }
 
 void ReadBuffers::give_back(std::byte* buffer) noexcept {
-    // Room for four was reserved: pushing cannot throw. Rare bursts go back to the heap.
-    if (free_.size() < 4)
-        free_.push_back(buffer);
+    if (count_ < kept)
+        free_[count_++] = buffer;
     else
-        destroy(buffer);
+        ::operator delete(buffer, buffer_alignment);  // a rare burst goes back to the heap
 }
+
+SocketContext::SocketContext(IoContext& io) noexcept : io(io) {}
+SocketContext::~SocketContext() = default;
 
 // AsioNetwork
 
+AsioNetwork::AsioNetwork(IoContext& context)
+    : context_(context),
+      sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))),
+      resolver_(context) {}
+
+AsioNetwork::~AsioNetwork() = default;
+
 void AsioNetwork::close() noexcept {
     resolver_.cancel();
+    sockets_->rearm.clear();
+}
+
+void AsioNetwork::before_completion() {
+    // Waiting calls nobody back, so the list stays as it is meanwhile.
+    for (const auto& socket : sockets_->rearm) socket->rearm();
+    sockets_->rearm.clear();
+    ++sockets_->epoch;
 }
 
 Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> local) {
-    TcpSocket socket(context_.get_executor());
+    // Shared with the operation in flight; if this coroutine ends first, the socket is closed at once.
+    auto socket = std::make_shared<TcpSocket>(context_.get_executor());
+    const CloseAtEnd guard(*socket);
     const tcp::endpoint endpoint = to_endpoint(remote);
     boost::system::error_code error;
-    socket.open(endpoint.protocol(), error);
+    socket->open(endpoint.protocol(), error);
     check(error, "socket");
-    socket.set_option(tcp::no_delay(true), error);
     if (local) {
-        socket.set_option(tcp::socket::reuse_address(true), error);
-        socket.bind(to_endpoint(*local), error);
+        socket->set_option(tcp::socket::reuse_address(true), error);
+        socket->bind(to_endpoint(*local), error);
         check(error, "error while attempting to bind on address " + local->to_string());
     }
-    CloseUnlessTaken guard(detail::Ref<AsioStreamSocket>::adopt(new AsioStreamSocket(std::move(socket), buffers_)));
     Future<> connected = loop_->create_future<void>();
-    (*guard).socket().async_connect(
-        endpoint, [connected, remote, keep = guard.get()](const boost::system::error_code& result) mutable {
-            if (connected.done()) return;
-            if (result)
-                connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
-            else
-                connected.set_result();
-        });
+    socket->async_connect(endpoint, [connected, remote, socket](const boost::system::error_code& result) mutable {
+        if (connected.done()) return;
+        if (result)
+            connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
+        else
+            connected.set_result();
+    });
     co_await connected;
-    co_return guard.take();
+    const int descriptor = socket->release(error);
+    check(error, "connect");
+    co_return open_socket(*sockets_, descriptor);
 }
 
 std::unique_ptr<io::Listener> AsioNetwork::listen(const Address& address, const io::ListenOptions& options,

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace weft::asio_backend {
 
@@ -18,6 +19,8 @@ using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Executo
 using TcpAcceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor>;
 using TcpResolver = boost::asio::ip::basic_resolver<boost::asio::ip::tcp, Executor>;
 
+class AsioStreamSocket;
+
 /// The buffer that sockets read into. A read borrows it when the system call is made, not while it waits, so idle
 /// connections own no buffer; only if the last borrower has not delivered its data yet is another one used.
 class ReadBuffers {
@@ -26,18 +29,39 @@ public:
     ReadBuffers(const ReadBuffers&) = delete;
     ReadBuffers& operator=(const ReadBuffers&) = delete;
     ~ReadBuffers();
-    std::byte* borrow();
+    /// Null if there is no memory.
+    std::byte* borrow() noexcept;
     void give_back(std::byte* buffer) noexcept;
 
 private:
-    static std::byte* make();
-    static void destroy(std::byte* buffer) noexcept;
-    std::vector<std::byte*> free_;
+    static constexpr std::size_t kept = 4;
+    std::byte* free_[kept] = {};
+    std::size_t count_ = 0;
+};
+
+/// What the sockets of one network share; they may outlive it by an operation.
+class SocketContext {
+public:
+    explicit SocketContext(IoContext& io) noexcept;
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ == 0) delete this;
+    }
+
+    IoContext& io;
+    ReadBuffers buffers;
+    std::vector<detail::Ref<AsioStreamSocket>> rearm;  // sockets that want to wait for data again
+    std::uint32_t epoch = 0;                           // counts the times the io_context ran a completion
+
+private:
+    ~SocketContext();
+    std::uint32_t refs_ = 1;
 };
 
 class AsioNetwork final : public io::Network {
 public:
-    explicit AsioNetwork(IoContext& context) : context_(context), resolver_(context) {}
+    explicit AsioNetwork(IoContext& context);
+    ~AsioNetwork() override;
     void set_loop(EventLoop& loop) noexcept { loop_ = &loop; }
     void close() noexcept;
 
@@ -46,14 +70,16 @@ public:
                                          io::ListenerEvents& events) override;
     Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
 
+    /// To be called before each completion that the io_context runs: sockets that were read in the last one wait for
+    /// data again.
+    void before_completion();
     IoContext& context() noexcept { return context_; }
-    /// Shared with the sockets, which may outlive this by an operation.
-    const std::shared_ptr<ReadBuffers>& buffers() const noexcept { return buffers_; }
+    SocketContext& sockets() noexcept { return *sockets_; }
 
 private:
     IoContext& context_;
     EventLoop* loop_ = nullptr;
-    std::shared_ptr<ReadBuffers> buffers_ = std::make_shared<ReadBuffers>();
+    detail::Ref<SocketContext> sockets_;
     TcpResolver resolver_;
 };
 

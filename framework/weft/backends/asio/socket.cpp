@@ -3,22 +3,18 @@
 #include <weft/base/constants.hpp>
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/socket_base.hpp>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
+#include <new>
 
 namespace weft::asio_backend {
 
 namespace asio = boost::asio;
-
-namespace {
-
-/// A dummy for Asio's look at the size of a buffer that is not there yet.
-std::byte no_buffer[1];
-
-}  // namespace
 
 class AsioStreamSocket::Kept {
 public:
@@ -27,55 +23,25 @@ public:
     std::error_code error;
 };
 
-/// A buffer sequence that finds its memory when Asio makes the system call. (Asio's reactive sockets ask the sequence
-/// then; its io_uring sockets ask when the operation is made.)
-class AsioStreamSocket::LateBuffer {
-public:
-    explicit LateBuffer(AsioStreamSocket& socket) noexcept : socket_(&socket) {}
-    using value_type = asio::mutable_buffer;
-    using const_iterator = const asio::mutable_buffer*;
-    const_iterator begin() const {
-        buffer_ = socket_->lend();
-        return &buffer_;
-    }
-    const_iterator end() const { return &buffer_ + 1; }
-
-private:
-    AsioStreamSocket* socket_;
-    mutable asio::mutable_buffer buffer_;
-};
-
-class AsioStreamSocket::ReadDone {
-public:
-    explicit ReadDone(detail::Ref<AsioStreamSocket> socket) noexcept : socket_(std::move(socket)) {}
-    using allocator_type = detail::PoolAllocator<void*>;
-    allocator_type get_allocator() const noexcept { return {}; }
-    void operator()(const boost::system::error_code& error, std::size_t count = 0) { socket_->read_done(error, count); }
-
-private:
-    detail::Ref<AsioStreamSocket> socket_;
-};
-
-AsioStreamSocket::AsioStreamSocket(TcpSocket socket, std::shared_ptr<ReadBuffers> buffers) noexcept
-    : socket_(std::move(socket)), buffers_(std::move(buffers)) {}
+AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor)
+    : context_(context), descriptor_(descriptor), channel_(context.io, descriptor, *this) {
+    context_.add_ref();
+    const int on = 1;
+    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // Each read then tells how much is left, and the end of the stream too; without it reads go on until EAGAIN.
+    ::setsockopt(descriptor, IPPROTO_TCP, TCP_INQ, &on, sizeof on);
+}
 
 AsioStreamSocket::~AsioStreamSocket() {
     give_back();
+    close();
+    context_.release();
 }
 
 // Reading
 
-asio::mutable_buffer AsioStreamSocket::lend() {
-    if (starting_) {
-        starting_ = false;
-        return asio::mutable_buffer(no_buffer, sizeof no_buffer);
-    }
-    if (!lent_) lent_ = buffers_->borrow();
-    return asio::mutable_buffer(lent_, constants::read_buffer_size);
-}
-
 void AsioStreamSocket::give_back() noexcept {
-    if (lent_) buffers_->give_back(std::exchange(lent_, nullptr));
+    if (lent_) context_.buffers.give_back(std::exchange(lent_, nullptr));
 }
 
 void AsioStreamSocket::start_reading() {
@@ -84,76 +50,98 @@ void AsioStreamSocket::start_reading() {
     if (kept_) {
         // Not from inside the caller: it may be in the middle of something.
         delivering_ = true;
-        asio::post(socket_.get_executor(), [self = detail::Ref<AsioStreamSocket>(this)] { self->deliver_kept(); });
-    } else if (!reading_ && !ended_) {
-        read();
+        asio::post(context_.io, [self = detail::Ref<AsioStreamSocket>(this)] { self->deliver_kept(); });
+    } else if (!waiting_ && !rearm_queued_ && !ended_) {
+        wait_read();
     }
 }
 
-#ifdef BOOST_ASIO_HAS_IO_URING_AS_DEFAULT
-
-/// io_uring would pin a buffer for as long as it waits: wait for readiness instead, and then read.
-void AsioStreamSocket::read() {
-    reading_ = true;
-    socket_.async_wait(asio::socket_base::wait_read, ReadDone(detail::Ref<AsioStreamSocket>(this)));
-}
-
-void AsioStreamSocket::read_done(const boost::system::error_code& error, std::size_t) {
-    reading_ = false;
-    if (closed_) return;
-    if (error) {
-        deliver_end(to_std(error));
-        return;
-    }
-    if (!lent_) lent_ = buffers_->borrow();
-    const ssize_t count = ::recv(native_handle(), lent_, constants::read_buffer_size, MSG_DONTWAIT);
-    if (count > 0) {
-        deliver({lent_, static_cast<std::size_t>(count)});
-        give_back();
-    } else {
-        give_back();
-        if (count == 0) {
-            deliver_end({});
-            return;
-        }
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-            deliver_end(std::error_code(errno, std::system_category()));
-            return;
-        }
-    }
-    if (wants_data_ && !closed_ && !reading_) read();
-}
-
-#else
-
-void AsioStreamSocket::read() {
-    reading_ = true;
+void AsioStreamSocket::wait_read() {
+    waiting_ = true;
     starting_ = true;
-    errno = 0;
-    socket_.async_read_some(LateBuffer(*this), ReadDone(detail::Ref<AsioStreamSocket>(this)));
+    channel_.wait_read();
     starting_ = false;
-    // Asio may have tried to read at once. If there was nothing the buffer is free again; if there was something, it
-    // stays borrowed until the completion delivers it.
-    if (errno == EAGAIN || errno == EWOULDBLOCK) give_back();
 }
 
-void AsioStreamSocket::read_done(const boost::system::error_code& error, std::size_t count) {
-    reading_ = false;
+bool AsioStreamSocket::perform_read() noexcept {
+    // Asio tries at once when a wait begins. Nothing can be there if the last read took all and a write has succeeded
+    // since, so that the connection had not failed either: what comes later is a new event, and no event was taken
+    // meanwhile, because the reactor has not run.
+    if (starting_) {
+        if (std::exchange(event_will_tell_, false)) return false;
+        if (drained_ && wrote_since_read_ && read_epoch_ == context_.epoch) return false;
+    }
+    read_epoch_ = context_.epoch;
+    if (!lent_) {
+        lent_ = context_.buffers.borrow();
+        if (!lent_) {
+            read_error_ = ENOMEM;
+            return true;
+        }
+    }
+    iovec vector{lent_, constants::read_buffer_size};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    ssize_t count;
+    do {
+        count = ::recvmsg(descriptor_, &message, MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    drained_ = false;
+    wrote_since_read_ = false;
+    if (count < 0) {
+        read_error_ = errno;
+        read_count_ = 0;
+        give_back();
+        return read_error_ != EAGAIN && read_error_ != EWOULDBLOCK;
+    }
+    read_error_ = 0;
+    read_count_ = static_cast<std::size_t>(count);
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == IPPROTO_TCP && header->cmsg_type == TCP_CM_INQ) {
+        int left = 0;
+        std::memcpy(&left, CMSG_DATA(header), sizeof left);
+        drained_ = left == 0;
+    }
+    return true;
+}
+
+void AsioStreamSocket::finish_read() {
+    waiting_ = false;
     if (closed_) {
         give_back();
         return;
     }
-    if (error) {
+    if (read_error_ != 0 || read_count_ == 0) {
         give_back();
-        deliver_end(error == asio::error::eof ? std::error_code() : to_std(error));
+        deliver_end(std::error_code(read_error_, std::system_category()));
         return;
     }
-    deliver({lent_, count});
+    // A protocol that pauses and resumes inside on_data must not start a read into the buffer it still looks at.
+    const bool was_delivering = std::exchange(delivering_, true);
+    deliver({lent_, read_count_});
+    delivering_ = was_delivering;
     give_back();
-    if (wants_data_ && !closed_ && !reading_) read();
+    if (!wants_data_ || closed_ || waiting_ || rearm_queued_) return;
+    // At the next poll: by then an answer may have been written.
+    rearm_queued_ = true;
+    context_.rearm.push_back(detail::Ref<AsioStreamSocket>(this));
 }
 
-#endif
+void AsioStreamSocket::try_read() {
+    if (closed_ || perform_read())
+        finish_read();
+    else
+        wait_read();
+}
+
+void AsioStreamSocket::rearm() {
+    rearm_queued_ = false;
+    if (wants_data_ && !closed_ && !ended_ && !waiting_ && !kept_) wait_read();
+}
 
 void AsioStreamSocket::deliver(std::span<const std::byte> data) {
     if (wants_data_ && !kept_) {
@@ -183,36 +171,34 @@ void AsioStreamSocket::deliver_kept() {
     const std::unique_ptr<Kept> kept = std::move(kept_);
     if (!kept->data.empty()) events_->on_data(kept->data.span());
     if (closed_) return;
-    if (kept->ended) {
+    if (kept->ended)
         deliver_end(kept->error);
-    } else if (wants_data_ && !reading_) {
-        read();
-    }
+    else if (wants_data_ && !waiting_ && !rearm_queued_)
+        wait_read();
 }
 
 // Writing
 
 std::size_t AsioStreamSocket::write_some(std::span<const std::byte> data, std::error_code& error) noexcept {
     for (;;) {
-        const ssize_t count = ::send(native_handle(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count >= 0) return static_cast<std::size_t>(count);
+        const ssize_t count = ::send(descriptor_, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count >= 0) {
+            wrote_since_read_ = true;
+            return static_cast<std::size_t>(count);
+        }
         if (errno == EINTR) continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK) error = std::error_code(errno, std::system_category());
         return 0;
     }
 }
 
-void AsioStreamSocket::wait_writable() {
-    socket_.async_wait(asio::socket_base::wait_write,
-                       [self = detail::Ref<AsioStreamSocket>(this)](const boost::system::error_code&) {
-                           // After an error the next write says which.
-                           if (!self->closed_) self->events_->on_writable();
-                       });
+void AsioStreamSocket::write_ready() {
+    // After an error the next write says which.
+    if (!closed_) events_->on_writable();
 }
 
 void AsioStreamSocket::shutdown_write() noexcept {
-    boost::system::error_code ignored;  // the peer may be gone, which reading will tell
-    socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+    ::shutdown(descriptor_, SHUT_WR);  // the peer may be gone, which reading will tell
 }
 
 void AsioStreamSocket::close() noexcept {
@@ -220,22 +206,28 @@ void AsioStreamSocket::close() noexcept {
     closed_ = true;
     wants_data_ = false;
     kept_ = nullptr;
-    boost::system::error_code ignored;  // the descriptor is gone in any case
-    socket_.close(ignored);
+    channel_.close();
 }
 
-std::optional<Address> AsioStreamSocket::local_address() const {
-    boost::system::error_code error;
-    const auto endpoint = socket_.local_endpoint(error);
-    if (error) return std::nullopt;
+namespace {
+
+template <class Function>
+std::optional<Address> name_of(int descriptor, Function function) {
+    asio::ip::tcp::endpoint endpoint;
+    socklen_t size = static_cast<socklen_t>(endpoint.capacity());
+    if (function(descriptor, endpoint.data(), &size) != 0) return std::nullopt;
+    endpoint.resize(size);
     return to_address(endpoint);
+}
+
+}  // namespace
+
+std::optional<Address> AsioStreamSocket::local_address() const {
+    return name_of(descriptor_, ::getsockname);
 }
 
 std::optional<Address> AsioStreamSocket::remote_address() const {
-    boost::system::error_code error;
-    const auto endpoint = socket_.remote_endpoint(error);
-    if (error) return std::nullopt;
-    return to_address(endpoint);
+    return name_of(descriptor_, ::getpeername);
 }
 
 }  // namespace weft::asio_backend
