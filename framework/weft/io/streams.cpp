@@ -17,15 +17,14 @@ StreamState::~StreamState() = default;
 
 void StreamState::connection_made(std::shared_ptr<Transport> transport) {
     transport_ = std::move(transport);
-    if (std::shared_ptr<Connected> connected = std::move(connected_)) {
-        const auto self = shared_from_this();
-        (*connected)(StreamReader(self), StreamWriter(self));
-    }
+    if (!connected_) return;
+    hold(std::static_pointer_cast<StreamState>(transport_->get_protocol()));
+    const StreamRef self(this);
+    (*connected_)(StreamReader(self), StreamWriter(self));
 }
 
 void StreamState::connection_lost(std::exception_ptr error) {
     lost_ = true;
-    lost_error_ = error;
     if (error)
         set_exception(error);
     else
@@ -39,14 +38,14 @@ void StreamState::connection_lost(std::exception_ptr error) {
 }
 
 Coro<> StreamState::wait_closed() {
-    const auto self = shared_from_this();
+    const StreamRef self(this);
     if (!lost_) {
         if (!closed_waiters_) closed_waiters_ = std::make_unique<std::vector<Future<>>>();
         Future<> waiter = loop_.create_future<void>();
         closed_waiters_->push_back(waiter);
         co_await waiter;
     }
-    if (lost_error_) std::rethrow_exception(lost_error_);
+    rethrow_exception();
 }
 
 // Reading
@@ -92,9 +91,9 @@ void StreamState::wake_reader() noexcept {
     if (wait_) wait_->wake();
 }
 
-void StreamState::set_wait(StreamWait* wait, const char* caller) {
+void StreamState::set_wait(StreamWait* wait) {
     if (wait_)
-        throw RuntimeError(std::string(caller) +
+        throw RuntimeError(std::string(wait->waiter_kind()) +
                            "() called while another coroutine is already waiting for incoming data");
     wait_ = wait;
     if (paused_) {
@@ -192,31 +191,35 @@ void DrainWait::await_resume() {
         yielded_->check_cancelled(false);
     else
         end_wait();
-    if (state_->lost()) {
-        state_->rethrow_exception();
-        throw ConnectionResetError("Connection lost");
-    }
+    if (!state_->lost()) return;
+    state_->rethrow_exception();
+    // As in asyncio: who waited when the connection ended in order is let go, who comes later is told.
+    if (yielded_) throw ConnectionResetError("Connection lost");
 }
 
 // Opening
 
-void watch_handler(const Task<>& task, std::shared_ptr<Transport> transport, std::shared_ptr<void> keep) {
-    Task<> watched = task;
-    watched.add_done_callback([transport = std::move(transport), keep = std::move(keep)](Future<> done) {
-        if (done.cancelled()) {
-            transport->close();
-            return;
-        }
-        if (std::exception_ptr error = done.exception()) {
-            transport->get_loop().call_exception_handler(
-                ExceptionContext("Unhandled exception in client_connected_cb", error));
-            transport->close();
-        }
-    });
+void StreamState::watch_handler(const Task<>& task) {
+    handler_ = detail::Ref<detail::TaskBase>(&task.task());
+    add_ref();  // the node's
+    handler_->add_waiter(*this);
 }
 
-std::shared_ptr<Transport> transport_of(const StreamWriter& writer) {
-    return static_cast<SocketTransport&>(writer.transport()).shared_from_this();
+void StreamState::run() {
+    const auto self = StreamRef::adopt(this);
+    const auto task = std::move(handler_);
+    if (!task->is_cancelled()) {
+        const std::exception_ptr error = task->exception();
+        if (!error) return;
+        loop_.call_exception_handler(
+            ExceptionContext("Unhandled exception in client_connected_cb", error, task->task_name()));
+    }
+    transport_->close();
+}
+
+void StreamState::discard() noexcept {
+    const auto self = StreamRef::adopt(this);
+    handler_ = nullptr;
 }
 
 Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
@@ -234,7 +237,9 @@ Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, in
     const std::size_t limit = options.limit();
     auto factory = [&loop, limit] { return std::make_shared<io::StreamState>(loop, limit, nullptr); };
     auto connection = co_await loop.create_connection(std::move(factory), std::move(host), port, std::move(options));
-    co_return std::pair(StreamReader(connection.protocol), StreamWriter(connection.protocol));
+    connection.protocol->hold(connection.protocol);
+    const io::StreamRef state(connection.protocol.get());
+    co_return std::pair(StreamReader(state), StreamWriter(state));
 }
 
 namespace {
@@ -242,9 +247,13 @@ namespace {
 /// Waits for at least one byte more than are buffered.
 class MoreData final : public io::StreamWait, public detail::LeafAwaitable<MoreData, void> {
 public:
-    MoreData(const std::shared_ptr<io::StreamState>& state, const char* caller)
-        : StreamWait(state, state->available() + 1, caller) {}
+    MoreData(const io::StreamRef& state, const char* caller)
+        : StreamWait(state, state->available() + 1), caller_(caller) {}
+    std::string_view waiter_kind() const noexcept override { return caller_; }
     void await_resume() { finish(); }
+
+private:
+    const char* caller_;
 };
 
 /// {where the match begins, where it ends}; npos if there is none from `from` on.
@@ -269,7 +278,7 @@ std::string_view text_of(const io::StreamState& state) {
     return {reinterpret_cast<const char*>(data.data()), data.size()};
 }
 
-Coro<Bytes> read_until(std::shared_ptr<io::StreamState> state, std::vector<std::string> separators,
+Coro<Bytes> read_until(io::StreamRef state, std::vector<std::string> separators,
                        const char* caller) {
     if (separators.empty()) throw ValueError("Separator should contain at least one element");
     std::size_t longest = 0;
@@ -296,7 +305,7 @@ Coro<Bytes> read_until(std::shared_ptr<io::StreamState> state, std::vector<std::
     }
 }
 
-Coro<Bytes> read_line(std::shared_ptr<io::StreamState> state) {
+Coro<Bytes> read_line(io::StreamRef state) {
     std::vector<std::string> newline(1, "\n");
     try {
         co_return co_await read_until(state, std::move(newline), "StreamReader.readline");

@@ -39,13 +39,26 @@ class StreamWait;
 class DrainWait;
 
 /// The protocol under a reader and a writer: asyncio's StreamReaderProtocol and both ends' state in one object.
-class StreamState final : public Protocol, public std::enable_shared_from_this<StreamState> {
+///
+/// Readers, writers and reads in progress count as handles; while there is one, the object holds itself. Before the
+/// first and after the last, its transport does.
+class StreamState final : public Protocol, public detail::ReadyNode {
 public:
     /// Called in connection_made; takes both ends. May throw: it is reported, and the connection closes.
-    using Connected = std::function<void(StreamReader, StreamWriter)>;
+    using Connected = UniqueFunction<void(StreamReader, StreamWriter)>;
 
     StreamState(EventLoop& loop, std::size_t limit, std::shared_ptr<Connected> connected);
     ~StreamState() override;
+
+    /// Must be called with the object's own pointer before the first handle is made.
+    void hold(std::shared_ptr<StreamState> self) noexcept { self_ = std::move(self); }
+    void add_ref() noexcept { ++handles_; }
+    void release() noexcept {
+        if (--handles_ == 0) const auto last = std::move(self_);
+    }
+    /// Reports how the coroutine of the connection ended, and closes the connection if it did not end well. The
+    /// callback that made it lives until then.
+    void watch_handler(const Task<>& task);
 
     void connection_made(std::shared_ptr<Transport> transport) override;
     void connection_lost(std::exception_ptr error) override;
@@ -69,12 +82,11 @@ public:
             std::rethrow_exception(error_);
     }
     std::size_t limit() const noexcept { return limit_; }
-    void set_wait(StreamWait* wait, const char* caller);
+    void set_wait(StreamWait* wait);
     void clear_wait() noexcept { wait_ = nullptr; }
 
     // Writer
     Transport* transport() const noexcept { return transport_.get(); }
-    const std::shared_ptr<Transport>& shared_transport() const noexcept { return transport_; }
     bool lost() const noexcept { return lost_; }
     bool writing_paused() const noexcept { return writing_paused_; }
     void add_writer() noexcept { ++writers_; }
@@ -85,6 +97,11 @@ public:
 
 private:
     friend class StreamWait;
+    // ReadyNode: the handler's task is done.
+    void run() override;
+    void discard() noexcept override;
+    std::string describe() const override { return "<stream handler callback>"; }
+
     void wake_drains() noexcept;
     void wake_reader() noexcept;
     void maybe_resume_reading();
@@ -93,14 +110,16 @@ private:
     EventLoop& loop_;
     std::shared_ptr<Transport> transport_;
     std::shared_ptr<Connected> connected_;
+    std::shared_ptr<StreamState> self_;
+    detail::Ref<detail::TaskBase> handler_;
     Bytes buffer_;  // from head_ on: what arrived and was not read
     std::size_t head_ = 0;
     std::size_t limit_;
     StreamWait* wait_ = nullptr;
     DrainWait* drains_ = nullptr;
     std::exception_ptr error_;
-    std::exception_ptr lost_error_;
     std::unique_ptr<std::vector<Future<>>> closed_waiters_;
+    std::uint32_t handles_ = 0;
     std::uint32_t writers_ = 0;
     bool eof_ = false;
     bool lost_ = false;
@@ -108,24 +127,24 @@ private:
     bool writing_paused_ = false;
 };
 
+using StreamRef = detail::Ref<StreamState>;
+
 /// Waits until `need` bytes are buffered or the stream ended. The base of the reads.
 class StreamWait : public detail::TaskWaiter {
 public:
-    StreamWait(std::shared_ptr<StreamState> state, std::size_t need, const char* caller) noexcept
-        : state_(std::move(state)), need_(need), caller_(caller) {}
+    StreamWait(StreamRef state, std::size_t need) noexcept : state_(std::move(state)), need_(need) {}
     StreamWait(StreamWait&& other) noexcept = default;
     ~StreamWait() {
         if (is_waiting()) state_->clear_wait();
     }
 
-    std::string_view waiter_kind() const noexcept override { return caller_; }
     bool await_ready() const {
         state_->rethrow_exception();
         return state_->available() >= need_ || state_->saw_eof();
     }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) {
-        state_->set_wait(this, caller_);
+        state_->set_wait(this);
         suspend(handle.promise());
     }
     std::size_t need() const noexcept { return need_; }
@@ -136,20 +155,19 @@ protected:
         end_wait();
         state_->rethrow_exception();
     }
-    std::shared_ptr<StreamState> state_;
+    StreamRef state_;
 
 private:
     void on_cancel_wait() noexcept override { state_->clear_wait(); }
     std::size_t need_;
-    const char* caller_;
 };
 
 /// What StreamReader::read() gives.
 class Read final : public StreamWait, public detail::LeafAwaitable<Read, Bytes> {
 public:
-    Read(std::shared_ptr<StreamState> state, std::ptrdiff_t count) noexcept
-        : StreamWait(std::move(state), count < 0 ? SIZE_MAX : count > 0, "StreamReader.read"),
-          count_(static_cast<std::size_t>(count)) {}
+    Read(StreamRef state, std::ptrdiff_t count) noexcept
+        : StreamWait(std::move(state), count < 0 ? SIZE_MAX : count > 0), count_(static_cast<std::size_t>(count)) {}
+    std::string_view waiter_kind() const noexcept override { return "StreamReader.read"; }
     Bytes await_resume() {
         finish();
         return state_->take(count_);
@@ -162,15 +180,15 @@ private:
 /// What StreamReader::readexactly() gives.
 class ReadExactly final : public StreamWait, public detail::LeafAwaitable<ReadExactly, Bytes> {
 public:
-    ReadExactly(std::shared_ptr<StreamState> state, std::size_t count) noexcept
-        : StreamWait(std::move(state), count, "StreamReader.readexactly") {}
+    ReadExactly(StreamRef state, std::size_t count) noexcept : StreamWait(std::move(state), count) {}
+    std::string_view waiter_kind() const noexcept override { return "StreamReader.readexactly"; }
     Bytes await_resume();
 };
 
 /// What StreamWriter::drain() gives.
 class DrainWait final : public detail::TaskWaiter, public detail::LeafAwaitable<DrainWait, void> {
 public:
-    explicit DrainWait(std::shared_ptr<StreamState> state) noexcept : state_(std::move(state)) {}
+    explicit DrainWait(StreamRef state) noexcept : state_(std::move(state)) {}
     DrainWait(DrainWait&& other) noexcept = default;
     ~DrainWait() {
         if (is_waiting()) state_->remove_drain(*this);
@@ -189,7 +207,7 @@ private:
     void start(detail::PromiseBase& promise);
     void on_cancel_wait() noexcept override { state_->remove_drain(*this); }
 
-    std::shared_ptr<StreamState> state_;
+    StreamRef state_;
     DrainWait* next_ = nullptr;
     detail::TaskBase* yielded_ = nullptr;
 };
@@ -200,7 +218,7 @@ private:
 class StreamReader {
 public:
     StreamReader() = default;
-    explicit StreamReader(std::shared_ptr<io::StreamState> state) noexcept : state_(std::move(state)) {}
+    explicit StreamReader(io::StreamRef state) noexcept : state_(std::move(state)) {}
 
     /// 1 to `count` bytes as soon as there are any, empty at the end of the stream; 0 gives empty at once; negative
     /// reads everything until the end. Throws the connection's error. RuntimeError if another coroutine reads.
@@ -219,22 +237,24 @@ public:
     bool at_eof() const noexcept { return state_->at_eof(); }
     /// The connection's error, or null.
     std::exception_ptr exception() const noexcept { return state_->exception(); }
+    /// For the framework.
+    const io::StreamRef& state() const noexcept { return state_; }
 
 private:
-    std::shared_ptr<io::StreamState> state_;
+    io::StreamRef state_;
 };
 
 /// The writing end of a connection (asyncio.StreamWriter).
 class StreamWriter {
 public:
     StreamWriter() = default;
-    explicit StreamWriter(std::shared_ptr<io::StreamState> state) noexcept : state_(std::move(state)) {
+    explicit StreamWriter(io::StreamRef state) noexcept : state_(std::move(state)) {
         if (state_) state_->add_writer();
     }
     StreamWriter(const StreamWriter& other) noexcept : StreamWriter(other.state_) {}
     StreamWriter(StreamWriter&& other) noexcept = default;
     StreamWriter& operator=(StreamWriter other) noexcept {
-        state_.swap(other.state_);
+        std::swap(state_, other.state_);
         return *this;
     }
     ~StreamWriter() {
@@ -264,7 +284,7 @@ public:
     Transport& transport() const noexcept { return *state_->transport(); }
 
 private:
-    std::shared_ptr<io::StreamState> state_;
+    io::StreamRef state_;
 };
 
 /// Connects to `host`:`port` (asyncio.open_connection). Errors and cancellation as create_connection().
@@ -274,23 +294,18 @@ namespace io {
 
 Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
                                  ServerOptions options);
-/// Reports how the coroutine of a connection ended, and closes the connection if it did not end well.
-void watch_handler(const Task<>& task, std::shared_ptr<Transport> transport, std::shared_ptr<void> keep);
-std::shared_ptr<Transport> transport_of(const StreamWriter& writer);
-
 template <class F>
 std::shared_ptr<StreamState::Connected> make_connected(F handler) {
-    auto kept = std::make_shared<F>(std::move(handler));
-    return std::make_shared<StreamState::Connected>([kept](StreamReader reader, StreamWriter writer) {
+    return std::make_shared<StreamState::Connected>([handler = std::move(handler)](StreamReader reader,
+                                                                                  StreamWriter writer) mutable {
         using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
         if constexpr (detail::CoroType<Result>) {
             static_assert(std::is_same_v<Result, Coro<void>>,
                           "start_server: the connection callback is a Coro<> or a plain function");
-            std::shared_ptr<Transport> transport = transport_of(writer);
-            Task<> task = create_task((*kept)(std::move(reader), std::move(writer)));
-            watch_handler(task, std::move(transport), std::is_empty_v<F> ? nullptr : kept);
+            const StreamRef state = reader.state();
+            state->watch_handler(create_task(handler(std::move(reader), std::move(writer))));
         } else {
-            (*kept)(std::move(reader), std::move(writer));
+            handler(std::move(reader), std::move(writer));
         }
     });
 }

@@ -88,6 +88,22 @@ class FutureAwaiter;
 template <class T>
 class TypedTask;
 
+/// Awaits a leaf where it is: g++ would copy the leaf itself into the coroutine's frame once more.
+template <class A>
+class LeafAwaiter {
+public:
+    explicit LeafAwaiter(A& leaf) noexcept : leaf_(leaf) {}
+    decltype(auto) await_ready() const { return leaf_.await_ready(); }
+    template <class P>
+    decltype(auto) await_suspend(std::coroutine_handle<P> handle) {
+        return leaf_.await_suspend(handle);
+    }
+    decltype(auto) await_resume() { return leaf_.await_resume(); }
+
+private:
+    A& leaf_;
+};
+
 template <class A>
 decltype(auto) make_awaiter(A&& awaited) {
     if constexpr (CoroType<A>) {
@@ -97,7 +113,7 @@ decltype(auto) make_awaiter(A&& awaited) {
     } else if constexpr (FutureType<A>) {
         return FutureAwaiter<await_result_t<A>>(std::forward<A>(awaited));
     } else if constexpr (LeafType<A>) {
-        return std::forward<A>(awaited);
+        return LeafAwaiter<std::remove_reference_t<A>>(awaited);
     } else if constexpr (Awaitable<A>) {
         using Inner = decltype(call_co_await(std::forward<A>(awaited)));
         if constexpr (LeafType<Inner> && !std::is_reference_v<Inner>)

@@ -116,9 +116,9 @@ private:
 
     EventLoop* loop_;
     std::uint32_t refs_ = 1;
-    State state_ = State::pending;
-    bool unretrieved_ = false;
-    std::uint32_t callbacks_ = 0;
+    std::uint32_t callbacks_ : 28 = 0;
+    State state_ : 2 = State::pending;
+    bool unretrieved_ : 1 = false;
     ReadyQueue waiters_;
     std::exception_ptr exception_;
     std::unique_ptr<std::string> cancel_message_;

@@ -143,15 +143,14 @@ void TaskBase::raise_cancelled() {
 }
 
 void TaskBase::note_unwound(const PromiseBase& coroutine) noexcept {
-    // An exception that comes from elsewhere than the last one's way out starts a new trace.
-    if (error_trace_ && unwinds_into_ != &coroutine) error_trace_->clear();
-    unwinds_into_ = coroutine.parent();
-    if (coroutine.awaits_at().line() == 0) return;
     try {
-        if (!error_trace_) error_trace_ = std::make_unique<std::vector<std::source_location>>();
-        error_trace_->push_back(coroutine.awaits_at());
+        Extras& extras = this->extras();
+        // An exception that comes from elsewhere than the last one's way out starts a new trace.
+        if (extras.unwinds_into != &coroutine) extras.error_trace.clear();
+        extras.unwinds_into = coroutine.parent();
+        if (coroutine.awaits_at().line() != 0) extras.error_trace.push_back(coroutine.awaits_at());
     } catch (...) {
-        error_trace_.reset();  // no memory for a trace: the exception itself matters more
+        // No memory for a trace: the exception itself matters more.
     }
 }
 
@@ -182,7 +181,8 @@ void TaskBase::destroy_pending() noexcept {
 // TaskRecord
 
 std::string TaskBase::task_name() const {
-    return name_ ? *name_ : "Task-" + std::to_string(id());
+    if (extras_ && extras_->name) return *extras_->name;
+    return "Task-" + std::to_string(id());
 }
 
 std::string_view TaskBase::task_state() const noexcept {

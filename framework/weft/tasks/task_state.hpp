@@ -109,9 +109,11 @@ public:
         if (cancel_requests_ > 0 && --cancel_requests_ == 0) must_cancel_ = false;
         return cancel_requests_;
     }
-    void set_name(std::string name) { name_ = std::make_unique<std::string>(std::move(name)); }
+    void set_name(std::string name) { extras().name = std::move(name); }
     /// Where the exception that ended the task passed, innermost first.
-    const std::vector<std::source_location>* error_trace() const noexcept { return error_trace_.get(); }
+    const std::vector<std::source_location>* error_trace() const noexcept {
+        return extras_ ? &extras_->error_trace : nullptr;
+    }
 
     // TaskRecord
     std::string task_name() const final;
@@ -155,6 +157,17 @@ protected:
     void report_unretrieved() final;
 
 private:
+    /// What few tasks have.
+    struct Extras {
+        std::optional<std::string> name;
+        std::vector<std::source_location> error_trace;
+        const PromiseBase* unwinds_into = nullptr;  // the coroutine that the last entry's exception reached
+    };
+    Extras& extras() {
+        if (!extras_) extras_ = std::make_unique<Extras>();
+        return *extras_;
+    }
+
     void attach(PromiseBase& root, std::source_location location) {
         root.task_ = this;
         root_ = leaf_ = &root;
@@ -175,9 +188,7 @@ protected:
 private:
     PromiseBase* leaf_ = nullptr;  // whom to resume; null while it runs
     Waiter* waiter_ = nullptr;
-    std::unique_ptr<std::string> name_;
-    std::unique_ptr<std::vector<std::source_location>> error_trace_;
-    const PromiseBase* unwinds_into_ = nullptr;  // the coroutine that the last entry's exception reached
+    std::unique_ptr<Extras> extras_;
     std::uint32_t cancel_requests_ = 0;
     bool started_ = false;
     bool continue_ = false;         // leaf_ is the parent of a coroutine that just finished
