@@ -8,9 +8,9 @@
 //         run_on_each_backend([]() -> Coro<> { ... });      // in memory, and over real sockets
 //     }
 //
-// run_simulated() uses the virtual clock: a sleep takes no time, and a body that would wait for ever fails with the task
-// tree. Real runs are bounded by a watchdog. Errors that reach the loop's exception handler fail the test unless the
-// body takes the handler over.
+// run_simulated() uses the virtual clock: a sleep takes no time, and a body that would wait for ever fails with the
+// task tree. Real runs are bounded by a watchdog. Errors that reach the loop's exception handler fail the test unless
+// the body takes the handler over.
 
 #include <weft/backends/sim/backend.hpp>
 #include <weft/weft.hpp>
@@ -36,13 +36,71 @@ public:
     /// The events with spaces between.
     std::string text() const {
         std::string joined;
-        for (const std::string& event : events_) joined += (joined.empty() ? "" : " ") + event;
+        for (const std::string& event : events_)
+            joined += (joined.empty() ? "" : " ") + event;
         return joined;
     }
 
 private:
     std::vector<std::string> events_;
 };
+
+/// An error as text: its type without the namespace, and its message if it has one; "ok" for none.
+inline std::string error_text(const std::exception_ptr& error) {
+    if (!error) return "ok";
+    std::string text = describe_exception(error);
+    return text.starts_with("weft::") ? text.substr(6) : text;
+}
+/// The type alone: "TimeoutError".
+inline std::string error_type(const std::exception_ptr& error) {
+    const std::string text = error_text(error);
+    return text.substr(0, text.find(": "));
+}
+
+/// How a plain call ended: the type of what it threw, or "ok".
+template <class F>
+std::string ending_of_call(F&& fn) {
+    try {
+        fn();
+    } catch (...) {
+        return error_type(std::current_exception());
+    }
+    return "ok";
+}
+/// The same with the message.
+template <class F>
+std::string error_of_call(F&& fn) {
+    try {
+        fn();
+    } catch (...) {
+        return error_text(std::current_exception());
+    }
+    return "ok";
+}
+
+/// The error that an await ends with, or null. (A co_await cannot stand inside doctest's CHECK.)
+template <Awaitable A>
+Coro<std::exception_ptr> error_of(A awaitable) {
+    std::exception_ptr error;
+    try {
+        (void)co_await std::move(awaitable);
+    } catch (...) {
+        error = std::current_exception();
+    }
+    co_return error;
+}
+/// How an await ends: the type of its error, or "ok".
+template <Awaitable A>
+Coro<std::string> ending(A awaitable) {
+    const std::exception_ptr error = co_await error_of(std::move(awaitable));
+    co_return error_type(error);
+}
+
+/// Lets the loop go round `count` times.
+inline Coro<> turns(int count) {
+    for (int i = 0; i < count; ++i)
+        co_await sleep(0s);
+}
 
 /// Collects what reaches a loop's exception handler, so that a test can look at it.
 class Reports {
@@ -55,7 +113,8 @@ public:
     const ExceptionContext& operator[](std::size_t index) const { return contexts_.at(index); }
     std::string messages() const {
         std::string joined;
-        for (const auto& context : contexts_) joined += (joined.empty() ? "" : "; ") + context.message;
+        for (const auto& context : contexts_)
+            joined += (joined.empty() ? "" : "; ") + context.message;
         return joined;
     }
 
@@ -92,7 +151,8 @@ void run_on(std::unique_ptr<EventLoop> loop, F&& body) {
     runner.run(body());
     watchdog.cancel();
     runner.close();
-    for (const std::string& message : *unhandled) FAIL_CHECK("unhandled: ", message);
+    for (const std::string& message : *unhandled)
+        FAIL_CHECK("unhandled: ", message);
 }
 
 /// The body is called with nothing and returns a Coro<>.

@@ -82,9 +82,18 @@ private:
     static constexpr bool fits =
         sizeof(T) <= inline_size && alignof(T) <= alignof(void*) && std::is_nothrow_move_constructible_v<T>;
 
+    /// The target's result, or nothing where none is wanted.
+    template <class T>
+    static R invoke(T& target, Args&&... args) {
+        if constexpr (std::is_void_v<R>)
+            (void)target(std::forward<Args>(args)...);
+        else
+            return target(std::forward<Args>(args)...);
+    }
+
     template <class T>
     static constexpr Operations inline_operations{
-        [](void* self, Args&&... args) -> R { return (*static_cast<T*>(self))(std::forward<Args>(args)...); },
+        [](void* self, Args&&... args) -> R { return invoke(*static_cast<T*>(self), std::forward<Args>(args)...); },
         [](void* from, void* to) noexcept {
             ::new (to) T(std::move(*static_cast<T*>(from)));
             static_cast<T*>(from)->~T();
@@ -93,7 +102,7 @@ private:
 
     template <class T>
     static constexpr Operations pooled_operations{
-        [](void* self, Args&&... args) -> R { return (**static_cast<T**>(self))(std::forward<Args>(args)...); },
+        [](void* self, Args&&... args) -> R { return invoke(**static_cast<T**>(self), std::forward<Args>(args)...); },
         [](void* from, void* to) noexcept { *static_cast<T**>(to) = *static_cast<T**>(from); },
         [](void* self) noexcept {
             T* target = *static_cast<T**>(self);

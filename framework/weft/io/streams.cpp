@@ -278,8 +278,7 @@ std::string_view text_of(const io::StreamState& state) {
     return {reinterpret_cast<const char*>(data.data()), data.size()};
 }
 
-Coro<Bytes> read_until(io::StreamRef state, std::vector<std::string> separators,
-                       const char* caller) {
+Coro<Bytes> read_until(io::StreamRef state, std::vector<std::string> separators, const char* caller) {
     if (separators.empty()) throw ValueError("Separator should contain at least one element");
     std::size_t longest = 0;
     for (const std::string& separator : separators) {

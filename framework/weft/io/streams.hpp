@@ -296,18 +296,18 @@ Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connect
                                  ServerOptions options);
 template <class F>
 std::shared_ptr<StreamState::Connected> make_connected(F handler) {
-    return std::make_shared<StreamState::Connected>([handler = std::move(handler)](StreamReader reader,
-                                                                                  StreamWriter writer) mutable {
-        using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
-        if constexpr (detail::CoroType<Result>) {
-            static_assert(std::is_same_v<Result, Coro<void>>,
-                          "start_server: the connection callback is a Coro<> or a plain function");
-            const StreamRef state = reader.state();
-            state->watch_handler(create_task(handler(std::move(reader), std::move(writer))));
-        } else {
-            handler(std::move(reader), std::move(writer));
-        }
-    });
+    return std::make_shared<StreamState::Connected>(
+        [handler = std::move(handler)](StreamReader reader, StreamWriter writer) mutable {
+            using Result = std::invoke_result_t<F&, StreamReader, StreamWriter>;
+            if constexpr (detail::CoroType<Result>) {
+                static_assert(std::is_same_v<Result, Coro<void>>,
+                              "start_server: the connection callback is a Coro<> or a plain function");
+                const StreamRef state = reader.state();
+                state->watch_handler(create_task(handler(std::move(reader), std::move(writer))));
+            } else {
+                handler(std::move(reader), std::move(writer));
+            }
+        });
 }
 
 }  // namespace io

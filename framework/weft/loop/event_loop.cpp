@@ -200,21 +200,26 @@ void EventLoop::close() {
         ready_.splice(threadsafe_);
     }
     // Tasks first, while everything their destructors may touch still stands.
-    while (detail::TaskRecord* task = tasks_.first())
-        task->destroy_pending();
-    drop_scheduled();
+    destroy_tasks();
     for (auto& services = registries_->services; !services.empty(); services.pop_back())
         services.back().service->shutdown();
     registries_->watched.clear();
     registries_->signals.clear();
     backend_->close();
-    while (detail::TaskRecord* task = tasks_.first())
-        task->destroy_pending();
-    drop_scheduled();
+    destroy_tasks();
     while (!registries_->unretrieved.empty()) {
         auto [future, report] = *registries_->unretrieved.begin();
         registries_->unretrieved.erase(registries_->unretrieved.begin());
         report(*future);
+    }
+}
+
+void EventLoop::destroy_tasks() noexcept {
+    // A task that is destroyed must not be in the ready queue, where the one before it may have put it.
+    drop_scheduled();
+    while (detail::TaskRecord* task = tasks_.first()) {
+        task->destroy_pending();
+        drop_scheduled();
     }
 }
 

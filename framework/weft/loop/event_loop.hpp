@@ -252,6 +252,7 @@ private:
     void run_ready(detail::ReadyNode* last);
     void run_timed(detail::ReadyNode& node);
     void drain_threadsafe();
+    void destroy_tasks() noexcept;
     void drop_scheduled() noexcept;
 
     void insert_service(const void* key, std::unique_ptr<Service> service);

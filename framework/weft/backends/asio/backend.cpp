@@ -25,8 +25,7 @@ using Signals = asio::basic_signal_set<IoContext::executor_type>;
 /// stays ready would be ready for ever.
 class FdWatch : public std::enable_shared_from_this<FdWatch> {
 public:
-    FdWatch(AsioBackend::FdWatches& called, IoContext& context, int fd, FdEvent event,
-            UniqueFunction<void()> callback)
+    FdWatch(AsioBackend::FdWatches& called, IoContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
         : called_(called), descriptor_(context.get_executor()), event_(event), callback_(std::move(callback)) {
         const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (copy < 0) throw_os_error(std::error_code(errno, std::system_category()), "cannot watch descriptor");

@@ -17,7 +17,7 @@ ReactorChannel::ReactorChannel(asio::io_context& context, int descriptor, AsioSt
 }
 
 void ReactorChannel::start(int kind, Operation& operation, bool try_now) {
-    if (!registration_) {
+    if (!std::exchange(registered_, true)) {
         // Made here and not earlier, so that no event can come before the operation that waits for it.
         if (const int error = reactor_.register_descriptor(descriptor_, registration_))
             operation.ec_ = boost::system::error_code(error, asio::error::get_system_category());
@@ -26,8 +26,9 @@ void ReactorChannel::start(int kind, Operation& operation, bool try_now) {
 }
 
 void ReactorChannel::wait_read() {
-    if (!registration_) socket_.expect_event();
+    if (!registered_) socket_.expect_event();
     socket_.add_ref();  // the operation's
+    read_.ec_ = {};
     start(Reactor::read_op, read_, true);
 }
 
@@ -37,9 +38,9 @@ void ReactorChannel::wait_write() {
 }
 
 void ReactorChannel::close() noexcept {
-    if (registration_) reactor_.deregister_descriptor(descriptor_, registration_, true);
+    if (registered_) reactor_.deregister_descriptor(descriptor_, registration_, true);
     ::close(descriptor_);
-    if (registration_) reactor_.cleanup_descriptor_data(registration_);
+    if (registered_) reactor_.cleanup_descriptor_data(registration_);
 }
 
 ReactorChannel::Operation::status ReactorChannel::ReadOperation::perform(Operation* base) {
@@ -48,8 +49,11 @@ ReactorChannel::Operation::status ReactorChannel::ReadOperation::perform(Operati
 
 void ReactorChannel::ReadOperation::complete(void* owner, asio::detail::scheduler_operation* base,
                                              const boost::system::error_code&, std::size_t) {
-    const auto socket = detail::Ref<AsioStreamSocket>::adopt(&static_cast<ReadOperation*>(base)->socket_);
-    if (owner) socket->finish_read();  // else the io_context is ending
+    const auto* self = static_cast<ReadOperation*>(base);
+    const auto socket = detail::Ref<AsioStreamSocket>::adopt(&self->socket_);
+    if (!owner) return;  // the io_context is ending
+    if (self->ec_) socket->fail_read(self->ec_.value());
+    socket->finish_read();
 }
 
 ReactorChannel::WriteOperation::WriteOperation(detail::Ref<AsioStreamSocket> socket) noexcept
@@ -73,17 +77,13 @@ WaitChannel::WaitChannel(asio::io_context& context, int descriptor, AsioStreamSo
 }
 
 void WaitChannel::wait_read() {
-    waiter_.async_wait(asio::socket_base::wait_read,
-                       [socket = detail::Ref<AsioStreamSocket>(&socket_)](const boost::system::error_code&) {
-                           socket->try_read();
-                       });
+    waiter_.async_wait(asio::socket_base::wait_read, [socket = detail::Ref<AsioStreamSocket>(&socket_)](
+                                                         const boost::system::error_code&) { socket->try_read(); });
 }
 
 void WaitChannel::wait_write() {
-    waiter_.async_wait(asio::socket_base::wait_write,
-                       [socket = detail::Ref<AsioStreamSocket>(&socket_)](const boost::system::error_code&) {
-                           socket->write_ready();
-                       });
+    waiter_.async_wait(asio::socket_base::wait_write, [socket = detail::Ref<AsioStreamSocket>(&socket_)](
+                                                          const boost::system::error_code&) { socket->write_ready(); });
 }
 
 void WaitChannel::close() noexcept {

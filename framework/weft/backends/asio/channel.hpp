@@ -68,7 +68,8 @@ private:
     void start(int kind, Operation& operation, bool try_now);
 
     Reactor& reactor_;
-    Reactor::per_descriptor_data registration_{};  // made by the first wait
+    Reactor::per_descriptor_data registration_{};
+    bool registered_ = false;  // the first wait registers
     AsioStreamSocket& socket_;
     int descriptor_;
     ReadOperation read_;

@@ -130,7 +130,8 @@ private:
         /// Up to `backlog` connections; false after an error, which was reported.
         bool accept_ready() {
             for (int i = 0; i < backlog && events; ++i) {
-                const int descriptor = ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                const int descriptor =
+                    ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (descriptor < 0) {
                     if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
                     // The connection went before it was taken, or a signal came: nothing is wrong here.
@@ -180,7 +181,8 @@ constexpr std::align_val_t buffer_alignment{constants::read_buffer_alignment};
 }
 
 ReadBuffers::~ReadBuffers() {
-    while (count_ > 0) ::operator delete(free_[--count_], buffer_alignment);
+    while (count_ > 0)
+        ::operator delete(free_[--count_], buffer_alignment);
 }
 
 std::byte* ReadBuffers::borrow() noexcept {
@@ -201,9 +203,7 @@ SocketContext::~SocketContext() = default;
 // AsioNetwork
 
 AsioNetwork::AsioNetwork(IoContext& context)
-    : context_(context),
-      sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))),
-      resolver_(context) {}
+    : context_(context), sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))), resolver_(context) {}
 
 AsioNetwork::~AsioNetwork() = default;
 
@@ -214,7 +214,8 @@ void AsioNetwork::close() noexcept {
 
 void AsioNetwork::before_completion() {
     // Waiting calls nobody back, so the list stays as it is meanwhile.
-    for (const auto& socket : sockets_->rearm) socket->rearm();
+    for (const auto& socket : sockets_->rearm)
+        socket->rearm();
     sockets_->rearm.clear();
     ++sockets_->epoch;
 }

@@ -28,6 +28,8 @@ public:
 
     /// Reads into a borrowed buffer; false if there is nothing. Must not call back into anything.
     bool perform_read() noexcept;
+    /// The wait itself failed, in place of perform_read().
+    void fail_read(int error) noexcept { read_error_ = error; }
     /// Delivers what perform_read() got.
     void finish_read();
     /// Both, when the descriptor is ready.
@@ -51,19 +53,19 @@ private:
 
     SocketContext& context_;
     const int descriptor_;
-    int read_error_ = 0;           // errno of the last read
-    std::uint32_t read_epoch_ = 0; // SocketContext::epoch at the last read
-    std::size_t read_count_ = 0;   // bytes it got; 0 without an error is the end of the stream
-    std::byte* lent_ = nullptr;    // the buffer it used
+    int read_error_ = 0;            // errno of the last read
+    std::uint32_t read_epoch_ = 0;  // SocketContext::epoch at the last read
+    std::size_t read_count_ = 0;    // bytes it got; 0 without an error is the end of the stream
+    std::byte* lent_ = nullptr;     // the buffer it used
     std::unique_ptr<Kept> kept_;
     bool wants_data_ = false;
-    bool waiting_ = false;         // the channel waits for data
-    bool starting_ = false;        // it is being asked to
+    bool waiting_ = false;   // the channel waits for data
+    bool starting_ = false;  // it is being asked to
     bool rearm_queued_ = false;
-    bool drained_ = false;         // the last read left nothing, not even the end of the stream
+    bool drained_ = false;  // the last read left nothing, not even the end of the stream
     bool wrote_since_read_ = false;
     bool event_will_tell_ = false;
-    bool delivering_ = false;      // kept data is on its way
+    bool delivering_ = false;  // kept data is on its way
     bool ended_ = false;
     bool closed_ = false;
     Channel channel_;

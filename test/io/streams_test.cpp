@@ -1,0 +1,377 @@
+#include "support/harness.hpp"
+
+using namespace weft;
+using namespace weft::testing;
+
+namespace {
+
+/// Both ends of one connection as streams.
+class Ends {
+public:
+    StreamReader reader;
+    StreamWriter writer;
+    StreamReader peer_reader;
+    StreamWriter peer_writer;
+    Server server;
+};
+
+Coro<Ends> connect_ends(std::size_t limit = 64 * 1024) {
+    EventLoop& loop = get_running_loop();
+    Ends ends;
+    Future<> accepted = loop.create_future<void>();
+    auto handler = [&ends, accepted](StreamReader reader, StreamWriter writer) mutable {
+        ends.peer_reader = std::move(reader);
+        ends.peer_writer = std::move(writer);
+        accepted.set_result();
+    };
+    ends.server = co_await start_server(handler, "127.0.0.1", 0);
+    auto [reader, writer] =
+        co_await open_connection("127.0.0.1", ends.server.sockets().front().port(), ConnectionOptions().limit(limit));
+    ends.reader = reader;
+    ends.writer = writer;
+    co_await accepted;
+    co_return std::move(ends);
+}
+Coro<> finish(Ends& ends) {
+    ends.writer.close();
+    ends.peer_writer.close();
+    (void)co_await ending(ends.writer.wait_closed());
+    (void)co_await ending(ends.peer_writer.wait_closed());
+    ends.server.close();
+    co_await ends.server.wait_closed();
+}
+
+}  // namespace
+
+TEST_CASE("read gives what is there, up to the count; then the rest; then nothing at the end") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.peer_writer.write("hello world");
+        const Bytes none = co_await ends.reader.read(0);
+        CHECK(none.empty());
+        const Bytes first = co_await ends.reader.readexactly(5);
+        CHECK(first == "hello");
+        const Bytes second = co_await ends.reader.read(3);
+        CHECK(second == " wo");
+        CHECK_FALSE(ends.reader.at_eof());
+        ends.peer_writer.write("!");
+        ends.peer_writer.write_eof();
+        const Bytes rest = co_await ends.reader.read(-1);
+        CHECK(rest == "rld!");
+        CHECK(ends.reader.at_eof());
+        const Bytes end = co_await ends.reader.read(10);
+        CHECK(end.empty());
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("readexactly at the end of the stream throws what was there") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.peer_writer.write("abc");
+        ends.peer_writer.write_eof();
+        std::string partial;
+        std::optional<std::size_t> expected;
+        try {
+            (void)co_await ends.reader.readexactly(5);
+        } catch (const IncompleteReadError& error) {
+            partial = error.partial().str();
+            expected = error.expected();
+        }
+        CHECK(partial == "abc");
+        CHECK(expected == 5);
+        CHECK(ends.reader.at_eof());
+        const Bytes nothing = co_await ends.reader.readexactly(0);
+        CHECK(nothing.empty());
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("readexactly is not bounded by the limit") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends(16);
+        const std::string text(100'000, 'q');
+        ends.peer_writer.write(text);
+        const Bytes all = co_await ends.reader.readexactly(text.size());
+        CHECK(all.size() == text.size());
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("readline gives lines, a partial one at the end, and then nothing") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.peer_writer.write("one\ntw");
+        const Bytes one = co_await ends.reader.readline();
+        CHECK(one == "one\n");
+        ends.peer_writer.write("o\n\nlast");
+        ends.peer_writer.write_eof();
+        const Bytes two = co_await ends.reader.readline();
+        const Bytes empty = co_await ends.reader.readline();
+        const Bytes last = co_await ends.reader.readline();
+        const Bytes end = co_await ends.reader.readline();
+        CHECK(two == "two\n");
+        CHECK(empty == "\n");
+        CHECK(last == "last");
+        CHECK(end.empty());
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("readuntil finds separators across packets; of several the one that ends first") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.peer_writer.write("headers\r");
+        co_await turns(100);
+        ends.peer_writer.write("\n\r");
+        co_await turns(100);
+        ends.peer_writer.write("\nbody;x,");
+        const Bytes head = co_await ends.reader.readuntil("\r\n\r\n");
+        CHECK(head == "headers\r\n\r\n");
+        std::vector<std::string> separators{",", ";", "dy;x,"};
+        const Bytes part = co_await ends.reader.readuntil(std::move(separators));
+        CHECK(part == "body;");
+        ends.peer_writer.write_eof();
+        const std::exception_ptr error = co_await error_of(ends.reader.readuntil("|"));
+        CHECK(error_text(error) == "IncompleteReadError: 2 bytes read on a total of undefined expected bytes");
+        const std::string empty = co_await ending(ends.reader.readuntil(""));
+        CHECK(empty == "ValueError");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 102: readuntil over the limit keeps the data") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends(8);
+        ends.peer_writer.write("0123456789;tail;");
+        ends.peer_writer.write_eof();
+        std::size_t consumed = 0;
+        try {
+            (void)co_await ends.reader.readuntil(";");
+        } catch (const LimitOverrunError& error) {
+            consumed = error.consumed();
+        }
+        CHECK(consumed == 10);
+        const Bytes skipped = co_await ends.reader.readexactly(consumed + 1);
+        CHECK(skipped == "0123456789;");
+        const Bytes tail = co_await ends.reader.readuntil(";");
+        CHECK(tail == "tail;");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 102: readline over the limit discards the line, or all that is buffered if its end is not there") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends(8);
+        ends.peer_writer.write("a line that is long\nnext\n");
+        const std::string found = co_await ending(ends.reader.readline());
+        CHECK(found == "ValueError");
+        const Bytes next = co_await ends.reader.readline();
+        CHECK(next == "next\n");
+        ends.peer_writer.write("no end in sight so far");
+        const std::string missing = co_await ending(ends.reader.readline());
+        CHECK(missing == "ValueError");
+        ends.peer_writer.write("ok\n");
+        ends.peer_writer.write_eof();
+        const Bytes rest = co_await ends.reader.readline();
+        CHECK(rest == "ok\n");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 103: two coroutines cannot read at the same time") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        auto read = [&]() -> Coro<Bytes> { co_return co_await ends.reader.read(10); };
+        Task<Bytes> first = create_task(read());
+        co_await turns(1);
+        const std::exception_ptr second = co_await error_of(ends.reader.readline());
+        CHECK(error_type(second) == "RuntimeError");
+        CHECK(error_text(second).find("called while another coroutine is already waiting") != std::string::npos);
+        ends.peer_writer.write("x");
+        const Bytes data = co_await first;
+        CHECK(data == "x");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("a read that is cancelled loses no byte") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        for (int round = 0; round < 5; ++round) {
+            auto read = [&]() -> Coro<Bytes> { co_return co_await ends.reader.readexactly(100); };
+            Task<Bytes> task = create_task(read());
+            co_await turns(1);
+            ends.peer_writer.write("ab");
+            if (round % 2) co_await turns(100);
+            task.cancel();
+            const std::string text = co_await ending(task);
+            CHECK(text == "CancelledError");
+        }
+        const Bytes all = co_await ends.reader.readexactly(10);
+        CHECK(all == "ababababab");
+        const std::string late = co_await ending(wait_for(ends.reader.read(1), 1ms));
+        CHECK(late == "TimeoutError");
+        ends.peer_writer.write("z");
+        const Bytes z = co_await ends.reader.read(1);
+        CHECK(z == "z");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 101: drain on a lost connection is ConnectionResetError") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.writer.write("x");
+        co_await ends.writer.drain();  // nothing is buffered: at once
+        ends.writer.transport().abort();
+        co_await ends.writer.wait_closed();
+        const std::exception_ptr error = co_await error_of(ends.writer.drain());
+        CHECK(error_type(error) == "ConnectionResetError");
+        CHECK(error_text(error).find("Connection lost") != std::string::npos);
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 101: the connection's own error is raised by drain and by reads, before buffered data") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.peer_writer.transport().pause_reading();
+        ends.writer.write("unread by the peer");
+        ends.peer_writer.write("buffered");
+        const Bytes first = co_await ends.reader.readexactly(1);
+        CHECK(first == "b");
+        ends.writer.write("and more");         // a paused socket may have read once, not twice
+        ends.peer_writer.transport().abort();  // with unread bytes: a reset
+        const std::string closed = co_await ending(ends.writer.wait_closed());
+        const std::string drained = co_await ending(ends.writer.drain());
+        const std::string read = co_await ending(ends.reader.read(1));
+        CHECK(closed == "ConnectionResetError");
+        CHECK(drained == "ConnectionResetError");
+        CHECK(read == "ConnectionResetError");
+        CHECK(error_type(ends.reader.exception()) == "ConnectionResetError");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 101: several coroutines may drain at once") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        const std::string big(20'000'000, 'b');
+        ends.writer.write(big);
+        CHECK(ends.writer.transport().get_write_buffer_size() > 64 * 1024);
+        auto drain = [&]() -> Coro<> { co_await ends.writer.drain(); };
+        Task<> one = create_task(drain());
+        Task<> two = create_task(drain());
+        Task<> gone = create_task(drain());
+        co_await turns(1);
+        CHECK_FALSE(one.done());
+        gone.cancel();
+        const std::string text = co_await ending(gone);
+        CHECK(text == "CancelledError");
+        const Bytes all = co_await ends.peer_reader.readexactly(big.size());
+        CHECK(all.size() == big.size());
+        co_await gather(one, two);
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("rule 101: drainers that wait when the connection is aborted are let go, as in asyncio") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        const std::string big(20'000'000, 'b');
+        ends.writer.write(big);
+        auto drain = [&]() -> Coro<> { co_await ends.writer.drain(); };
+        Task<> waiting = create_task(drain());
+        co_await turns(1);
+        CHECK_FALSE(waiting.done());
+        ends.writer.transport().abort();
+        const std::string text = co_await ending(waiting);
+        CHECK(text == "ok");
+        const std::string next = co_await ending(ends.writer.drain());
+        CHECK(next == "ConnectionResetError");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("closing a writer flushes; wait_closed ends with the connection; is_closing tells") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        const std::string big(1'000'000, 'c');
+        ends.writer.write(big);
+        CHECK_FALSE(ends.writer.is_closing());
+        ends.writer.close();
+        CHECK(ends.writer.is_closing());
+        const Bytes all = co_await ends.peer_reader.read(-1);
+        CHECK(all.size() == big.size());
+        co_await ends.writer.wait_closed();
+        co_await ends.writer.wait_closed();
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("a connection whose last writer goes is closed") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.writer.write("bye");
+        StreamWriter copy = ends.writer;
+        ends.writer = StreamWriter();
+        CHECK_FALSE(copy.is_closing());
+        copy = StreamWriter();
+        const Bytes all = co_await ends.peer_reader.read(-1);
+        CHECK(all == "bye");
+        ends.peer_writer.close();
+        co_await ends.peer_writer.wait_closed();
+        ends.server.close();
+        co_await ends.server.wait_closed();
+    });
+}
+
+TEST_CASE("writelines writes all lines") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        const std::vector<std::string> lines{"a\n", "b\n"};
+        ends.writer.writelines(lines);
+        const Bytes all = co_await ends.peer_reader.readexactly(4);
+        CHECK(all == "a\nb\n");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE("an exception of a connection's coroutine is reported and closes it; a cancelled one closes it silently") {
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Reports reports(loop);
+        bool fail = true;
+        auto handler = [&](StreamReader reader, StreamWriter) -> Coro<> {
+            (void)co_await reader.readexactly(1);
+            if (fail) throw ValueError("handler");
+            throw CancelledError();
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0);
+        for (int i = 0; i < 2; ++i) {
+            auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+            writer.write("x");
+            const Bytes end = co_await reader.read(-1);
+            CHECK(end.empty());
+            fail = false;
+            writer.close();
+            co_await writer.wait_closed();
+        }
+        REQUIRE(reports.size() == 1);
+        CHECK(reports[0].message == "Unhandled exception in client_connected_cb");
+        CHECK(error_text(reports[0].exception) == "ValueError: handler");
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("a limit of 0 is a ValueError") {
+    run_simulated([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        const std::string text = co_await ending(
+            open_connection("127.0.0.1", ends.server.sockets().front().port(), ConnectionOptions().limit(0)));
+        CHECK(text == "ValueError");
+        co_await finish(ends);
+    });
+}

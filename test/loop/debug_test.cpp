@@ -1,0 +1,129 @@
+// Debug mode, the logger and the exception handler.
+#include "support/harness.hpp"
+
+#include <cstdlib>
+#include <thread>
+
+using namespace weft;
+using namespace weft::testing;
+
+TEST_CASE("rule 21: in debug mode scheduling from a wrong thread is an error; call_soon_threadsafe is not") {
+    auto loop = make_real_loop();
+    loop->set_debug(true);
+    std::string soon, later, at, task, threadsafe;
+    loop->call_later(30s, [&] { loop->stop(); });
+    loop->call_soon([&] {
+        std::thread([&] {
+            soon = ending_of_call([&] { loop->call_soon([] {}); });
+            later = ending_of_call([&] { loop->call_later(1s, [] {}); });
+            at = ending_of_call([&] { loop->call_at(loop->time(), [] {}); });
+            task = ending_of_call([&] { loop->create_task(turns(1)); });
+            threadsafe = ending_of_call([&] { loop->call_soon_threadsafe([&] { loop->stop(); }); });
+        }).join();
+    });
+    loop->run_forever();
+    CHECK(soon == "RuntimeError");
+    CHECK(later == "RuntimeError");
+    CHECK(at == "RuntimeError");
+    CHECK(task == "RuntimeError");
+    CHECK(threadsafe == "ok");
+}
+
+TEST_CASE("rule 22: in debug mode a slow callback is logged, a fast one is not") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> lines;
+    loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+    loop->set_debug(true);
+    CHECK(loop->slow_callback_duration == 100ms);
+    const auto busy = [] {
+        const auto end = Clock::now() + 3ms;
+        while (Clock::now() < end) {}
+    };
+    loop->slow_callback_duration = 1h;
+    loop->call_soon(busy);
+    loop->stop();
+    loop->run_forever();
+    CHECK(lines.empty());
+    loop->slow_callback_duration = 1ms;
+    auto slow_task = [&]() -> Coro<> {
+        busy();
+        co_return;
+    };
+    loop->call_soon(busy);
+    Task<> task = loop->create_task(slow_task(), TaskOptions().name("slow one"));
+    loop->stop();
+    loop->run_forever();
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0].starts_with("Executing <Handle> took 0.0"));
+    CHECK(lines[1].starts_with("Executing <Task 'slow one' "));
+    CHECK(task.done());
+}
+
+TEST_CASE("debug mode can be asked for by the run or by the environment") {
+    CHECK_FALSE(make_simulated_loop()->get_debug());
+    ::setenv("WEFT_DEBUG", "1", 1);
+    const bool on = make_simulated_loop()->get_debug();
+    ::setenv("WEFT_DEBUG", "", 1);
+    const bool empty = make_simulated_loop()->get_debug();
+    ::unsetenv("WEFT_DEBUG");
+    CHECK(on);
+    CHECK_FALSE(empty);
+    Runner runner(RunOptions().debug(true).loop_factory([] { return make_simulated_loop(); }));
+    CHECK(runner.get_loop().get_debug());
+}
+
+TEST_CASE("rule 119: an exception handler that fails is reported by the default one, and the loop survives") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> lines;
+    loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+    loop->set_exception_handler([](EventLoop&, const ExceptionContext&) { throw ValueError("broken handler"); });
+    bool next = false;
+    loop->call_soon([] { throw RuntimeError("first"); });
+    loop->call_soon([&] { next = true; });
+    loop->stop();
+    loop->run_forever();
+    CHECK(next);
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0].find("Unhandled error in exception handler") == 0);
+    CHECK(lines[0].find("broken handler") != std::string::npos);
+    CHECK(lines[1].find("first") != std::string::npos);
+}
+
+TEST_CASE("the default exception handler writes message, task and exception; an empty handler restores it") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> lines;
+    loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+    CHECK_FALSE(loop->get_exception_handler());
+    int handled = 0;
+    loop->set_exception_handler([&](EventLoop& at, const ExceptionContext& context) {
+        ++handled;
+        CHECK(&at == loop.get());
+        CHECK(context.message == "one");
+    });
+    loop->call_exception_handler(ExceptionContext("one"));
+    CHECK(handled == 1);
+    CHECK(lines.empty());
+    loop->set_exception_handler(nullptr);
+    loop->call_exception_handler(ExceptionContext("two", std::make_exception_ptr(ValueError("v")), "Task-x"));
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0] == "two\n  task: Task-x\n  exception: weft::ValueError: v");
+}
+
+TEST_CASE("an exception handler may replace itself") {
+    auto loop = make_simulated_loop();
+    Trace trace;
+    loop->set_exception_handler([&trace](EventLoop& at, const ExceptionContext&) {
+        at.set_exception_handler([&trace](EventLoop&, const ExceptionContext&) { trace("second"); });
+        trace("first");
+    });
+    loop->call_exception_handler(ExceptionContext("a"));
+    loop->call_exception_handler(ExceptionContext("b"));
+    CHECK(trace.text() == "first second");
+}
+
+TEST_CASE("KeyboardInterrupt passes through an exception handler") {
+    auto loop = make_simulated_loop();
+    loop->set_exception_handler([](EventLoop&, const ExceptionContext&) { throw KeyboardInterrupt(); });
+    loop->call_soon([] { throw ValueError("x"); });
+    CHECK(ending_of_call([&] { loop->run_forever(); }) == "KeyboardInterrupt");
+}

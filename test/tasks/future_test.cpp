@@ -1,0 +1,295 @@
+#include "support/harness.hpp"
+
+#include <unordered_set>
+
+using namespace weft;
+using namespace weft::testing;
+
+namespace {
+
+template <class F, class... A>
+concept CanSetResult = requires(F future, A... value) { future.set_result(value...); };
+template <class F>
+concept CanSetException = requires(F future) { future.set_exception(ValueError("x")); };
+
+// What must not compile.
+static_assert(CanSetResult<Future<int>, int> && !CanSetResult<Future<int>> && !CanSetResult<Future<int>, int, int>);
+static_assert(CanSetResult<Future<>> && !CanSetResult<Future<>, int>);
+static_assert(!CanSetResult<Task<int>, int> && !CanSetResult<Task<>> && !CanSetException<Task<int>>);
+static_assert(Awaitable<Future<int>> && Awaitable<Future<>&> && !Awaitable<int> && !Awaitable<std::string>);
+static_assert(std::is_same_v<await_result_t<Future<int&>>, int&> && std::is_same_v<await_result_t<Task<>>, void>);
+
+}  // namespace
+
+TEST_CASE("rule 23: done-callbacks and task wake-ups run through the loop in the order of registration") {
+    run_simulated([]() -> Coro<> {
+        Trace trace;
+        Future<> future = get_running_loop().create_future<void>();
+        auto wait = [&](int i) -> Coro<> {
+            co_await future;
+            trace(std::to_string(i));
+        };
+        Task<> zero = create_task(wait(0));
+        Task<> one = create_task(wait(1));
+        co_await turns(1);
+        future.add_done_callback([&] { trace("cb"); });
+        Task<> two = create_task(wait(2));
+        co_await turns(1);
+        future.set_result();
+        trace("set");
+        co_await two;
+        CHECK(trace.text() == "set 0 1 cb 2");
+    });
+}
+
+TEST_CASE("rule 24: a callback added to a done future is scheduled, not called inline") {
+    run_simulated([]() -> Coro<> {
+        Trace trace;
+        Future<int> future = get_running_loop().create_future<int>();
+        future.set_result(1);
+        future.add_done_callback([&](Future<int> done) { trace("called-" + std::to_string(done.result())); });
+        trace("added");
+        co_await turns(1);
+        CHECK(trace.text() == "added called-1");
+    });
+}
+
+TEST_CASE("rule 25: awaiting a done future does not yield") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        bool other_ran = false;
+        loop.call_soon([&] { other_ran = true; });
+        Future<int> good = loop.create_future<int>();
+        good.set_result(1);
+        const int value = co_await good;
+        CHECK(value == 1);
+        Future<int> bad = loop.create_future<int>();
+        bad.set_exception(ValueError("x"));
+        const std::string failed = co_await ending(bad);
+        CHECK(failed == "ValueError");
+        Future<int> gone = loop.create_future<int>();
+        gone.cancel();
+        const std::string cancelled = co_await ending(gone);
+        CHECK(cancelled == "CancelledError");
+        CHECK_FALSE(other_ran);
+    });
+}
+
+TEST_CASE("rule 26: a future is completed once") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Future<int> future = loop.create_future<int>();
+        CHECK_FALSE(future.done());
+        CHECK(ending_of_call([&] { (void)future.result(); }) == "InvalidStateError");
+        CHECK(ending_of_call([&] { (void)future.exception(); }) == "InvalidStateError");
+        future.set_result(1);
+        CHECK(future.done());
+        CHECK(ending_of_call([&] { future.set_result(2); }) == "InvalidStateError");
+        CHECK(ending_of_call([&] { future.set_exception(ValueError("x")); }) == "InvalidStateError");
+        CHECK_FALSE(future.cancel());
+        CHECK(future.result() == 1);
+        CHECK(future.exception() == nullptr);
+        CHECK_FALSE(future.cancelled());
+
+        Future<int> gone = loop.create_future<int>();
+        CHECK(gone.cancel("why"));
+        CHECK(gone.done());
+        CHECK(gone.cancelled());
+        CHECK_FALSE(gone.cancel());
+        CHECK(ending_of_call([&] { gone.set_result(2); }) == "InvalidStateError");
+        CHECK(ending_of_call([&] { gone.set_exception(ValueError("x")); }) == "InvalidStateError");
+        CHECK(error_of_call([&] { (void)gone.result(); }) == "CancelledError: why");
+        CHECK(ending_of_call([&] { (void)gone.exception(); }) == "CancelledError");
+        co_return;
+    });
+}
+
+TEST_CASE("rule 27: callbacks may be added and removed while others are scheduled or run") {
+    run_simulated([]() -> Coro<> {
+        Trace trace;
+        Future<> future = get_running_loop().create_future<void>();
+        const auto first = future.add_done_callback([&] { trace("a"); });
+        const auto second = future.add_done_callback([&] {
+            trace("b");
+            future.add_done_callback([&] { trace("late"); });
+        });
+        const auto third = future.add_done_callback([&] { trace("c"); });
+        CHECK(future.remove_done_callback(first) == 1);
+        future.set_result();
+        // Scheduled: removing is too late and says so.
+        CHECK(future.remove_done_callback(second) == 0);
+        CHECK(future.remove_done_callback(third) == 0);
+        co_await turns(2);
+        CHECK(trace.text() == "b c late");
+    });
+}
+
+TEST_CASE("rule 27: a callback may remove the only other reference to its future") {
+    run_simulated([]() -> Coro<> {
+        auto future = std::make_unique<Future<int>>(get_running_loop().create_future<int>());
+        int seen = 0;
+        future->add_done_callback([&](Future<int> done) {
+            future.reset();
+            seen = done.result();
+        });
+        future->set_result(5);
+        co_await turns(1);
+        CHECK(seen == 5);
+    });
+}
+
+TEST_CASE("rule 28: an exception nobody retrieves is reported once, when the last handle goes") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Reports reports(loop);
+        Future<> copy;
+        {
+            Future<> future = loop.create_future<void>();
+            future.set_exception(ValueError("lost"));
+            copy = future;
+        }
+        co_await turns(2);
+        CHECK(reports.size() == 0);
+        copy = Future<>();
+        REQUIRE(reports.size() == 1);
+        CHECK(reports[0].message == "Future exception was never retrieved");
+        CHECK(error_text(reports[0].exception) == "ValueError: lost");
+        co_await turns(2);
+        CHECK(reports.size() == 1);
+    });
+}
+
+TEST_CASE("rule 28: of a task the report names it") {
+    run_simulated([]() -> Coro<> {
+        Reports reports(get_running_loop());
+        auto fail = []() -> Coro<> {
+            throw ValueError("task");
+            co_return;
+        };
+        { Task<> task = create_task(fail(), TaskOptions().name("failing")); }
+        co_await turns(2);
+        REQUIRE(reports.size() == 1);
+        CHECK(reports[0].message == "Task exception was never retrieved");
+        CHECK(reports[0].task == "failing");
+    });
+}
+
+TEST_CASE("rule 28: result(), exception(), await and cancel() silence the report") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Reports reports(loop);
+        for (int way = 0; way < 4; ++way) {
+            Future<> future = loop.create_future<void>();
+            future.set_exception(ValueError("seen"));
+            if (way == 0) CHECK(ending_of_call([&] { future.result(); }) == "ValueError");
+            if (way == 1) CHECK(error_type(future.exception()) == "ValueError");
+            if (way == 2) {
+                const std::string text = co_await ending(future);
+                CHECK(text == "ValueError");
+            }
+            if (way == 3) CHECK_FALSE(future.cancel());
+        }
+        co_await turns(2);
+        CHECK(reports.size() == 0);
+    });
+}
+
+TEST_CASE("rule 28: at loop close what is still held is reported, once") {
+    auto loop = make_simulated_loop();
+    Reports reports(*loop);
+    Future<> held = loop->create_future<void>();
+    held.set_exception(ValueError("held"));
+    loop->close();
+    CHECK(reports.messages() == "Future exception was never retrieved");
+    loop.reset();
+    CHECK(reports.size() == 1);
+}
+
+TEST_CASE("rule 30: a future of another loop cannot be awaited: RuntimeError in the task") {
+    auto loop = make_simulated_loop();
+    auto other = make_simulated_loop();
+    Future<> foreign = other->create_future<void>();
+    const std::string text = error_text(loop->run_until_complete(error_of(foreign)));
+    CHECK(text == "RuntimeError: Task got Future attached to a different loop");
+    // One that is done does not have to be waited for.
+    foreign.set_result();
+    CHECK(loop->run_until_complete(ending(foreign)) == "ok");
+}
+
+TEST_CASE("a future holds values that only move, references, and nothing") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Future<std::unique_ptr<int>> moved = loop.create_future<std::unique_ptr<int>>();
+        moved.set_result(std::make_unique<int>(3));
+        const std::unique_ptr<int> pointer = co_await moved;
+        CHECK(*pointer == 3);
+
+        int number = 1;
+        Future<int&> reference = loop.create_future<int&>();
+        reference.set_result(number);
+        int& same = co_await reference;
+        CHECK(&same == &number);
+
+        Future<> nothing = loop.create_future<void>();
+        nothing.set_result();
+        co_await nothing;
+        nothing.result();
+    });
+}
+
+TEST_CASE("several awaits of one future each get the value") {
+    run_simulated([]() -> Coro<> {
+        Future<std::string> future = get_running_loop().create_future<std::string>();
+        auto get = [&]() -> Coro<std::string> { co_return co_await future; };
+        Task<std::string> a = create_task(get());
+        Task<std::string> b = create_task(get());
+        co_await turns(1);
+        future.set_result("x");
+        const std::string one = co_await a;
+        const std::string two = co_await b;
+        const std::string three = co_await future;
+        CHECK(one + two + three == "xxx");
+        CHECK(future.result() == "x");
+    });
+}
+
+TEST_CASE("an exception is given as an object or as a pointer, and every await throws it") {
+    run_simulated([]() -> Coro<> {
+        Future<> future = get_running_loop().create_future<void>();
+        future.set_exception(std::make_exception_ptr(ValueError("v")));
+        const std::string once = co_await ending(future);
+        const std::string twice = co_await ending(future);
+        CHECK(once == "ValueError");
+        CHECK(twice == "ValueError");
+    });
+}
+
+TEST_CASE("futures compare and hash by identity") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Future<int> a = loop.create_future<int>();
+        Future<int> b = loop.create_future<int>();
+        Future<int> c = a;
+        CHECK(a == c);
+        CHECK(a != b);
+        CHECK(&a.get_loop() == &loop);
+        std::unordered_set<Future<int>> set{a, b, c};
+        CHECK(set.size() == 2);
+        CHECK_FALSE(Future<int>());
+        co_return;
+    });
+}
+
+TEST_CASE("a future outlives its loop") {
+    Future<int> future;
+    Future<int> pending;
+    {
+        auto loop = make_simulated_loop();
+        future = loop->create_future<int>();
+        pending = loop->create_future<int>();
+        future.set_result(4);
+        pending.add_done_callback([] {});
+    }
+    CHECK(future.result() == 4);
+    CHECK_FALSE(pending.done());
+}
