@@ -49,6 +49,22 @@ private:
     int saved_;
 };
 
+/// SIGINT at its default, as a program has it; doctest has a handler of its own.
+class DefaultInterrupt {
+public:
+    DefaultInterrupt() {
+        struct sigaction standard{};
+        standard.sa_handler = SIG_DFL;
+        REQUIRE(::sigaction(SIGINT, &standard, &before_) == 0);
+    }
+    DefaultInterrupt(const DefaultInterrupt&) = delete;
+    DefaultInterrupt& operator=(const DefaultInterrupt&) = delete;
+    ~DefaultInterrupt() { ::sigaction(SIGINT, &before_, nullptr); }
+
+private:
+    struct sigaction before_{};
+};
+
 Coro<int> gives(int status) {
     co_await sleep(1ms);
     co_return status;
@@ -103,6 +119,7 @@ TEST_CASE("run gives the code of a SystemExit, of the main task or another, and 
 }
 
 TEST_CASE("rule 117: Ctrl-C cancels the main task; run gives 130") {
+    const DefaultInterrupt interrupt;
     bool cleaned = false;
     auto body = [&]() -> Coro<> {
         ::raise(SIGINT);
@@ -115,6 +132,7 @@ TEST_CASE("rule 117: Ctrl-C cancels the main task; run gives 130") {
 }
 
 TEST_CASE("rule 117: Ctrl-C wakes a loop that waits, whatever thread the signal comes on") {
+    const DefaultInterrupt interrupt;
     std::thread other;
     auto body = [&]() -> Coro<> {
         get_running_loop().call_soon([&] { other = std::thread([] { ::kill(::getpid(), SIGINT); }); });
@@ -128,6 +146,7 @@ TEST_CASE("rule 117: Ctrl-C wakes a loop that waits, whatever thread the signal 
 }
 
 TEST_CASE("rule 117: a main task that swallows the cancellation gives its result") {
+    const DefaultInterrupt interrupt;
     auto body = []() -> Coro<int> {
         ::raise(SIGINT);
         const std::string text = co_await ending(sleep(1h));
@@ -138,6 +157,7 @@ TEST_CASE("rule 117: a main task that swallows the cancellation gives its result
 }
 
 TEST_CASE("rule 117: a second Ctrl-C leaves the loop at once") {
+    const DefaultInterrupt interrupt;
     bool cleaned_slowly = false;
     auto body = [&]() -> Coro<> {
         ::raise(SIGINT);

@@ -27,21 +27,6 @@ namespace {
     throw OSError(code, all);
 }
 
-/// Closes a connected socket unless a transport took it.
-class SocketGuard {
-public:
-    explicit SocketGuard(SocketRef socket) : socket_(std::move(socket)) {}
-    SocketGuard(const SocketGuard&) = delete;
-    SocketGuard& operator=(const SocketGuard&) = delete;
-    ~SocketGuard() {
-        if (socket_) socket_->close();
-    }
-    SocketRef take() { return std::move(socket_); }
-
-private:
-    SocketRef socket_;
-};
-
 }  // namespace
 
 Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions options) {

@@ -64,9 +64,9 @@ template <class F>
 auto connect_protocol(F factory, std::string host, int port, ConnectionOptions options)
     -> Coro<Connection<typename std::pointer_traits<std::invoke_result_t<F&>>::element_type>> {
     using P = typename std::pointer_traits<std::invoke_result_t<F&>>::element_type;
-    SocketRef socket = co_await connect_any(std::move(host), port, options);
+    SocketGuard socket(co_await connect_any(std::move(host), port, options));
     std::shared_ptr<P> protocol = factory();
-    std::shared_ptr<Transport> transport = co_await open_transport(std::move(socket), protocol);
+    std::shared_ptr<Transport> transport = co_await open_transport(socket.take(), protocol);
     co_return Connection<P>(std::move(transport), std::move(protocol));
 }
 

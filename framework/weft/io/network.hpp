@@ -66,6 +66,21 @@ private:
 
 using SocketRef = detail::Ref<StreamSocket>;
 
+/// Closes a connected socket unless a transport took it.
+class SocketGuard {
+public:
+    explicit SocketGuard(SocketRef socket) : socket_(std::move(socket)) {}
+    SocketGuard(const SocketGuard&) = delete;
+    SocketGuard& operator=(const SocketGuard&) = delete;
+    ~SocketGuard() {
+        if (socket_) socket_->close();
+    }
+    SocketRef take() { return std::move(socket_); }
+
+private:
+    SocketRef socket_;
+};
+
 /// Who is told of a listener's connections.
 class ListenerEvents {
 public:

@@ -109,7 +109,11 @@ auto as_completed(R&& awaitables, std::optional<Duration> limit = std::nullopt,
     std::vector<F> futures;
     std::unordered_set<detail::FutureBase*> seen;
     for (auto&& awaitable : awaitables) {
-        F future = ensure_future(std::move(awaitable), location);
+        F future;
+        if constexpr (detail::FutureType<A>)
+            future = awaitable;
+        else
+            future = ensure_future(std::move(awaitable), location);
         if (seen.insert(future.state().get()).second) futures.push_back(std::move(future));
     }
     return AsCompleted<F>(std::move(futures), limit);

@@ -5,10 +5,13 @@ namespace weft::detail {
 FutureBase::~FutureBase() {
     while (!waiters_.empty())
         waiters_.pop().discard();
-    if (unretrieved_) {
-        loop_->remove_unretrieved(*this);
-        report_unretrieved();
-    }
+    report_if_unretrieved();
+}
+
+void FutureBase::report_if_unretrieved() {
+    if (!unretrieved_) return;
+    loop_->remove_unretrieved(*this);
+    report_unretrieved();
 }
 
 void FutureBase::report_unretrieved() {

@@ -109,6 +109,8 @@ protected:
     const std::string* cancel_message() const noexcept { return cancel_message_.get(); }
     void store_exception(std::exception_ptr exception);
     virtual void report_unretrieved();
+    /// For the destructor of each class that overrides report_unretrieved(): the base's is too late.
+    void report_if_unretrieved();
 
 private:
     [[noreturn]] void throw_outcome();

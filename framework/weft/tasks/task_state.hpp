@@ -150,7 +150,7 @@ public:
 
 protected:
     explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop) {}
-    ~TaskBase() override = default;
+    ~TaskBase() override { report_if_unretrieved(); }
 
     /// The root has finished without an exception: take its value.
     virtual void take_value() = 0;

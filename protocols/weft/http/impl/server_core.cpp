@@ -20,6 +20,7 @@ ServerCore::ServerCore(EventLoop& loop, std::shared_ptr<AppState> app, ServeOpti
     : loop_(loop), app_(std::move(app)), options_(std::move(options)) {
     if (options_.header_limit() == 0) throw ValueError("header_limit must be positive");
     if (options_.pipeline_limit() == 0) throw ValueError("pipeline_limit must be positive");
+    if (!options_.server_name().empty()) Headers().set("Server", options_.server_name());  // throws if it is none
 }
 
 ServerCore::~ServerCore() = default;
