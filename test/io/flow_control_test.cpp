@@ -139,3 +139,55 @@ TEST_CASE("a stream reader that nobody reads pauses its transport above twice th
         co_await server.wait_closed();
     });
 }
+
+namespace {
+
+/// Pauses and resumes reading inside each call, which once gave the buffer in use away.
+class Stutter : public Protocol {
+public:
+    explicit Stutter(EventLoop& loop) : done(loop.create_future<void>()) {}
+    void connection_made(std::shared_ptr<Transport> transport) override { transport_ = std::move(transport); }
+    void data_received(std::span<const std::byte> data) override {
+        transport_->pause_reading();
+        transport_->resume_reading();
+        received.append(data);
+    }
+    bool eof_received() override {
+        done.set_result();
+        return false;
+    }
+    Bytes received;
+    Future<> done;
+
+private:
+    std::shared_ptr<Transport> transport_;
+};
+
+}  // namespace
+
+TEST_CASE("regression: a protocol that pauses and resumes inside data_received loses nothing") {
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        auto protocol = std::make_shared<Stutter>(loop);
+        auto factory = [&] { return protocol; };
+        Server server = co_await loop.create_server(factory, "127.0.0.1", 0);
+        std::string sent;
+        {
+            auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets()[0].port());
+            for (int i = 0; i < 200; ++i) {
+                const std::string piece(1000 + static_cast<std::size_t>(i) * 37, static_cast<char>('a' + i % 26));
+                sent += piece;
+                writer.write(piece);
+                co_await writer.drain();
+                co_await sleep(0s);
+            }
+            writer.write_eof();
+            co_await protocol->done;
+            writer.close();
+            co_await writer.wait_closed();
+        }
+        CHECK(protocol->received == sent);
+        server.close();
+        co_await server.wait_closed();
+    });
+}

@@ -366,12 +366,14 @@ TEST_CASE("an exception of a connection's coroutine is reported and closes it; a
     });
 }
 
-TEST_CASE("a limit of 0 is a ValueError") {
+TEST_CASE("a limit of 0 is a ValueError, and the connection made for it is closed") {
     run_simulated([]() -> Coro<> {
-        Ends ends = co_await connect_ends();
+        auto drop = [](StreamReader, StreamWriter) {};
+        Server server = co_await start_server(drop, "127.0.0.1", 0);
         const std::string text = co_await ending(
-            open_connection("127.0.0.1", ends.server.sockets().front().port(), ConnectionOptions().limit(0)));
+            open_connection("127.0.0.1", server.sockets().front().port(), ConnectionOptions().limit(0)));
         CHECK(text == "ValueError");
-        co_await finish(ends);
+        server.close();
+        co_await server.wait_closed();
     });
 }
