@@ -72,6 +72,8 @@ TEST_CASE("rule 25: awaiting a done future does not yield") {
         const std::string cancelled = co_await ending(gone);
         CHECK(cancelled == "CancelledError");
         CHECK_FALSE(other_ran);
+        co_await turns(1);
+        CHECK(other_ran);
     });
 }
 

@@ -186,6 +186,8 @@ TEST_CASE("rule 54: gather of nothing, or of what is done, is done at once") {
         auto [a, b] = co_await outer;
         CHECK(a + b == 2);
         CHECK_FALSE(other);
+        co_await turns(1);
+        CHECK(other);
     });
 }
 

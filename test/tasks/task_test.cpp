@@ -324,6 +324,8 @@ TEST_CASE("awaiting a Coro runs it inside the current task, without a turn of th
         const int value = co_await child();
         CHECK(value == 3);
         CHECK_FALSE(other);
+        co_await turns(1);
+        CHECK(other);
     });
 }
 

@@ -13,6 +13,9 @@ namespace {
 
 /// The name of the function alone: what stands before the parameters, without its return type.
 std::string short_function(std::string_view name) {
+    // Clang writes "(anonymous namespace)::", which is not a list of parameters.
+    constexpr std::string_view unnamed = "(anonymous namespace)::";
+    if (const auto at = name.rfind(unnamed); at != std::string_view::npos) name.remove_prefix(at + unnamed.size());
     const auto parameters = name.find('(');
     if (parameters != std::string_view::npos && parameters > 0) name = name.substr(0, parameters);
     if (const auto space = name.rfind(' '); space != std::string_view::npos) name = name.substr(space + 1);

@@ -104,12 +104,13 @@ public:
     template <class F>
     detail::DoneCallbackId add_done_callback(F&& fn) {
         detail::FutureBase* state = state_.get();
-        auto* callback = new detail::DoneCallback(*state, [state, fn = std::forward<F>(fn)]() mutable {
-            if constexpr (std::is_invocable_v<F&, Future>)
+        detail::DoneCallback* callback;
+        if constexpr (std::is_invocable_v<F&, Future>)
+            callback = new detail::DoneCallback(*state, [state, fn = std::forward<F>(fn)]() mutable {
                 fn(Future(detail::Ref<detail::FutureBase>(state)));
-            else
-                fn();
-        });
+            });
+        else
+            callback = new detail::DoneCallback(*state, std::forward<F>(fn));
         state->add_callback(*callback);
         return detail::DoneCallbackId(callback);
     }
