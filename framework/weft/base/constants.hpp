@@ -21,6 +21,8 @@ inline constexpr std::chrono::seconds accept_retry_delay{1};
 inline constexpr unsigned busy_poll_iterations = 61;
 /// ... and whenever this much time has passed since the last poll.
 inline constexpr std::chrono::milliseconds busy_poll_interval{1};
+/// Such a poll runs at most this many completions.
+inline constexpr unsigned busy_poll_completions = 1024;
 /// The timer heap is rebuilt without its cancelled entries when it holds more than this many entries
 /// and more than half of them are cancelled.
 inline constexpr std::size_t min_scheduled_timers = 100;

@@ -1,5 +1,6 @@
 #include <weft/backends/asio/backend.hpp>
 
+#include <weft/base/constants.hpp>
 #include <weft/base/exceptions.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>
@@ -133,9 +134,11 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
 void AsioBackend::poll_ready() {
     if (!called_.empty()) wait_again();
     if (context_.stopped()) context_.restart();
-    do {
+    // Bounded: a peer that sends as fast as it is read must not keep the loop here.
+    for (unsigned count = 0; count < constants::busy_poll_completions; ++count) {
         network_->before_completion();
-    } while (context_.poll_one() > 0);
+        if (context_.poll_one() == 0) return;
+    }
 }
 
 void AsioBackend::wake() noexcept {
