@@ -61,7 +61,6 @@ using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)
 namespace detail {
 
 class FutureBase;
-class Callbacks;
 
 [[noreturn]] void throw_no_running_loop();
 
