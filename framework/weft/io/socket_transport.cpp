@@ -57,16 +57,13 @@ void SocketTransport::drop() noexcept {
     if (socket_) socket_->close();
     socket_ = nullptr;
     server_ = nullptr;
-    std::shared_ptr<BaseProtocol> protocol = std::move(protocol_);
-    stream_protocol_ = nullptr;
-    buffered_protocol_ = nullptr;
+    const std::shared_ptr<BaseProtocol> protocol = std::move(protocol_);
 }
 
 void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     if (!protocol) throw ValueError("set_protocol: the protocol is null");
-    stream_protocol_ = dynamic_cast<Protocol*>(protocol.get());
-    buffered_protocol_ = dynamic_cast<BufferedProtocol*>(protocol.get());
-    if (!stream_protocol_ && !buffered_protocol_)
+    buffered_ = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
+    if (!buffered_ && !dynamic_cast<Protocol*>(protocol.get()))
         throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
     protocol_ = std::move(protocol);
 }
@@ -91,8 +88,8 @@ void SocketTransport::resume_reading() {
 
 void SocketTransport::on_data(std::span<const std::byte> data) {
     try {
-        if (stream_protocol_) [[likely]]
-            stream_protocol_->data_received(data);
+        if (!buffered_) [[likely]]
+            stream_protocol().data_received(data);
         else
             fill_protocol_buffer(data);
     } catch (const KeyboardInterrupt&) {
@@ -100,22 +97,23 @@ void SocketTransport::on_data(std::span<const std::byte> data) {
     } catch (const SystemExit&) {
         throw;
     } catch (...) {
-        fatal_error(std::current_exception(), buffered_protocol_
+        fatal_error(std::current_exception(), buffered_
                                                   ? "Fatal error: protocol.buffer_updated() call failed."
                                                   : "Fatal error: protocol.data_received() call failed.");
     }
 }
 
 void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
-    while (!data.empty() && buffered_protocol_) {
-        const std::span<std::byte> room = buffered_protocol_->get_buffer(data.size());
+    while (!data.empty() && buffered_) {
+        auto& protocol = static_cast<BufferedProtocol&>(*protocol_);
+        const std::span<std::byte> room = protocol.get_buffer(data.size());
         if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
         const std::size_t count = std::min(room.size(), data.size());
         std::memcpy(room.data(), data.data(), count);
         data = data.subspan(count);
-        buffered_protocol_->buffer_updated(count);
+        protocol.buffer_updated(count);
     }
-    if (!data.empty() && stream_protocol_) stream_protocol_->data_received(data);  // it switched meanwhile
+    if (!data.empty()) stream_protocol().data_received(data);  // it switched meanwhile
 }
 
 void SocketTransport::on_end_of_stream() {
@@ -164,7 +162,7 @@ void SocketTransport::writelines(std::span<const std::span<const std::byte>> pie
 }
 
 void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
-    if (buffer_.empty()) {
+    if (!outgoing_) {
         std::error_code error;
         const std::size_t sent = socket_->write_some(data, error);
         if (error) {
@@ -173,13 +171,15 @@ void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
         }
         data = data.subspan(sent);
         if (data.empty()) return;
+        auto outgoing = std::make_unique<Outgoing>();
+        outgoing->data.append(data);
+        outgoing_ = std::move(outgoing);
         socket_->wait_writable();
+    } else {
+        if (outgoing_->sent > 0 && outgoing_->sent >= outgoing_->data.size() / 2)
+            outgoing_->data.consume(std::exchange(outgoing_->sent, 0));
+        outgoing_->data.append(data);
     }
-    if (sent_ > 0 && sent_ >= buffer_.size() / 2) {
-        buffer_.consume(sent_);
-        sent_ = 0;
-    }
-    buffer_.append(data);
     if (get_write_buffer_size() > high_water_ && !protocol_paused_) pause_protocol();
 }
 
@@ -187,22 +187,20 @@ void SocketTransport::on_writable() {
     if (lost_) return;
     const auto keep = shared_from_this();  // connection_lost may be called from here
     std::error_code error;
-    sent_ += socket_->write_some(buffer_.span().subspan(sent_), error);
+    outgoing_->sent += socket_->write_some(outgoing_->data.span().subspan(outgoing_->sent), error);
     if (error) {
-        buffer_.clear();
-        sent_ = 0;
+        outgoing_ = nullptr;
         fatal_error(make_os_error(error, "write"), "Fatal write error on socket transport");
         return;
     }
-    if (sent_ < buffer_.size()) {
+    if (get_write_buffer_size() > 0) {
         socket_->wait_writable();
         maybe_resume_protocol();
         return;
     }
-    buffer_.clear();
-    sent_ = 0;
+    outgoing_ = nullptr;
     maybe_resume_protocol();  // may write more
-    if (!buffer_.empty() || lost_) return;
+    if (outgoing_ || lost_) return;
     if (closing_) {
         lost_ = true;
         connection_lost(nullptr);
@@ -214,7 +212,7 @@ void SocketTransport::on_writable() {
 void SocketTransport::write_eof() {
     if (closing_ || eof_written_) return;
     eof_written_ = true;
-    if (buffer_.empty()) socket_->shutdown_write();
+    if (!outgoing_) socket_->shutdown_write();
 }
 
 void SocketTransport::set_write_buffer_limits(std::optional<std::size_t> high, std::optional<std::size_t> low) {
@@ -260,13 +258,12 @@ void SocketTransport::close() {
     if (closing_) return;
     closing_ = true;
     socket_->stop_reading();
-    if (buffer_.empty()) schedule_connection_lost(nullptr);
+    if (!outgoing_) schedule_connection_lost(nullptr);
 }
 
 void SocketTransport::force_close(std::exception_ptr error) {
     if (lost_) return;
-    buffer_.clear();
-    sent_ = 0;
+    outgoing_ = nullptr;
     if (!closing_) {
         closing_ = true;
         socket_->stop_reading();
@@ -292,9 +289,7 @@ void SocketTransport::connection_lost(std::exception_ptr error) {
     struct Finish {
         SocketTransport& self;
         ~Finish() {
-            self.stream_protocol_ = nullptr;
-            self.buffered_protocol_ = nullptr;
-            std::shared_ptr<BaseProtocol> protocol = std::move(self.protocol_);
+            const std::shared_ptr<BaseProtocol> protocol = std::move(self.protocol_);
             if (self.socket_) self.socket_->close();
             self.socket_ = nullptr;
             if (auto server = std::move(self.server_)) server->detach();

@@ -46,7 +46,9 @@ public:
     std::pair<std::size_t, std::size_t> get_write_buffer_limits() const noexcept override {
         return {low_water_, high_water_};
     }
-    std::size_t get_write_buffer_size() const noexcept override { return buffer_.size() - sent_; }
+    std::size_t get_write_buffer_size() const noexcept override {
+        return outgoing_ ? outgoing_->data.size() - outgoing_->sent : 0;
+    }
 
     std::optional<Address> peername() const override;
     std::optional<Address> sockname() const override;
@@ -64,7 +66,13 @@ private:
     void on_read_error(std::error_code error) override;
     void on_writable() override;
 
+    struct Outgoing : detail::Pooled {
+        Bytes data;
+        std::size_t sent = 0;  // so many of data are gone
+    };
+
     void start_reading();
+    Protocol& stream_protocol() const noexcept { return static_cast<Protocol&>(*protocol_); }
     void fill_protocol_buffer(std::span<const std::byte> data);
     void send_or_buffer(std::span<const std::byte> data);
     void pause_protocol();
@@ -77,14 +85,12 @@ private:
     EventLoop& loop_;
     SocketRef socket_;
     std::shared_ptr<BaseProtocol> protocol_;
-    Protocol* stream_protocol_ = nullptr;  // protocol_, if it is one; else it is buffered_protocol_
-    BufferedProtocol* buffered_protocol_ = nullptr;
     detail::Ref<ServerState> server_;
-    Bytes buffer_;  // what the socket did not take yet, from sent_ on
-    std::size_t sent_ = 0;
+    std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
     std::size_t high_water_;
     std::size_t low_water_;
     std::uint8_t dropped_writes_ = 0;
+    bool buffered_ = false;   // protocol_ is a BufferedProtocol, else a Protocol
     bool connected_ = false;  // connection_made was called
     bool closing_ = false;
     bool lost_ = false;  // connection_lost is scheduled or done

@@ -170,7 +170,6 @@ void StreamState::remove_drain(DrainWait& wait) noexcept {
 
 bool DrainWait::await_ready() const {
     state_->rethrow_exception();
-    if (state_->lost()) throw ConnectionResetError("Connection lost");
     return !state_->writing_paused() && !state_->transport()->is_closing();
 }
 

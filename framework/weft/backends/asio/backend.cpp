@@ -125,8 +125,13 @@ void AsioBackend::wait_again() {
 
 void AsioBackend::poll(std::optional<TimePoint> deadline) {
     if (!called_.empty()) wait_again();
-    network_->before_completion();
-    const std::size_t ran = deadline ? context_.run_one_until(*deadline) : context_.run_one();
+    SocketContext& sockets = network_->sockets();
+    std::size_t ran;
+    if (sockets.read_queued())
+        ran = context_.poll_one();
+    else
+        ran = deadline ? context_.run_one_until(*deadline) : context_.run_one();
+    sockets.deliver();
     // Somebody stopped the io_context: the loop goes on.
     if (ran == 0 && context_.stopped()) context_.restart();
 }
@@ -134,10 +139,13 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
 void AsioBackend::poll_ready() {
     if (!called_.empty()) wait_again();
     if (context_.stopped()) context_.restart();
+    SocketContext& sockets = network_->sockets();
+    sockets.read_queued();
     // Bounded: a peer that sends as fast as it is read must not keep the loop here.
     for (unsigned count = 0; count < constants::busy_poll_completions; ++count) {
-        network_->before_completion();
-        if (context_.poll_one() == 0) return;
+        const std::size_t ran = context_.poll_one();
+        sockets.deliver();
+        if (ran == 0) return;
     }
 }
 

@@ -15,8 +15,6 @@
 
 namespace weft::asio_backend {
 
-using IoContext = boost::asio::io_context;
-
 class FdWatch;
 class SignalWatch;
 

@@ -11,49 +11,56 @@ namespace asio = boost::asio;
 
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
 
-ReactorChannel::ReactorChannel(asio::io_context& context, int descriptor, AsioStreamSocket& socket)
-    : reactor_(asio::use_service<Reactor>(context)), socket_(socket), descriptor_(descriptor), read_(socket) {
-    reactor_.init_task();
-}
-
 void ReactorChannel::start(int kind, Operation& operation, bool try_now) {
+    AsioStreamSocket& socket = read_.socket;
+    Reactor& reactor = socket.context().reactor;
     if (!std::exchange(registered_, true)) {
         // Made here and not earlier, so that no event can come before the operation that waits for it.
-        if (const int error = reactor_.register_descriptor(descriptor_, registration_))
+        if (const int error = reactor.register_descriptor(socket.native_handle(), registration_))
             operation.ec_ = boost::system::error_code(error, asio::error::get_system_category());
     }
-    reactor_.start_op(kind, descriptor_, registration_, &operation, true, try_now);
+    reactor.start_op(kind, socket.native_handle(), registration_, &operation, true, try_now);
 }
 
-void ReactorChannel::wait_read() {
-    if (!registered_) socket_.expect_event();
-    socket_.add_ref();  // the operation's
+bool ReactorChannel::watch() {
+    if (watching_) return false;
+    const bool first = !registered_;
+    watching_ = true;
+    read_.socket.add_ref();  // the operation's
     read_.ec_ = {};
+    starting_ = true;
     start(Reactor::read_op, read_, true);
+    starting_ = false;
+    return first;
 }
 
 void ReactorChannel::wait_write() {
-    auto* operation = new WriteOperation(detail::Ref<AsioStreamSocket>(&socket_));
+    auto* operation = new WriteOperation(detail::Ref<AsioStreamSocket>(&read_.socket));
     start(Reactor::write_op, *operation, false);
 }
 
 void ReactorChannel::close() noexcept {
-    if (registered_) reactor_.deregister_descriptor(descriptor_, registration_, true);
-    ::close(descriptor_);
-    if (registered_) reactor_.cleanup_descriptor_data(registration_);
+    AsioStreamSocket& socket = read_.socket;
+    Reactor& reactor = socket.context().reactor;
+    if (registered_) reactor.deregister_descriptor(socket.native_handle(), registration_, true);
+    ::close(socket.native_handle());
+    if (registered_) reactor.cleanup_descriptor_data(registration_);
 }
 
 ReactorChannel::Operation::status ReactorChannel::ReadOperation::perform(Operation* base) {
-    return static_cast<ReadOperation*>(base)->socket_.perform_read() ? done : not_done;
+    AsioStreamSocket& socket = static_cast<ReadOperation*>(base)->socket;
+    // Asio tries at once when a wait begins; what is there is read in its turn.
+    if (socket.channel().starting_) return not_done;
+    return socket.take_event() ? done : not_done;
 }
 
 void ReactorChannel::ReadOperation::complete(void* owner, asio::detail::scheduler_operation* base,
                                              const boost::system::error_code&, std::size_t) {
     const auto* self = static_cast<ReadOperation*>(base);
-    const auto socket = detail::Ref<AsioStreamSocket>::adopt(&self->socket_);
+    const auto socket = detail::Ref<AsioStreamSocket>::adopt(&self->socket);
     if (!owner) return;  // the io_context is ending
-    if (self->ec_) socket->fail_read(self->ec_.value());
-    socket->finish_read();
+    socket->channel().watching_ = false;
+    if (self->ec_) socket->fail_watch(self->ec_.value());
 }
 
 ReactorChannel::WriteOperation::WriteOperation(detail::Ref<AsioStreamSocket> socket) noexcept
@@ -68,17 +75,21 @@ void ReactorChannel::WriteOperation::complete(void* owner, asio::detail::schedul
 
 #else
 
-WaitChannel::WaitChannel(asio::io_context& context, int descriptor, AsioStreamSocket& socket)
-    : socket_(socket), waiter_(context.get_executor()) {
+WaitChannel::WaitChannel(AsioStreamSocket& socket) : socket_(socket), waiter_(socket.context().io.get_executor()) {
     // The family only matters to calls that are not made here.
     boost::system::error_code error;
-    waiter_.assign(asio::ip::tcp::v4(), descriptor, error);
+    waiter_.assign(asio::ip::tcp::v4(), socket.native_handle(), error);
     if (error) throw_os_error(to_std(error), "cannot watch socket");
 }
 
-void WaitChannel::wait_read() {
-    waiter_.async_wait(asio::socket_base::wait_read, [socket = detail::Ref<AsioStreamSocket>(&socket_)](
-                                                         const boost::system::error_code&) { socket->try_read(); });
+bool WaitChannel::watch() {
+    if (std::exchange(watching_, true)) return true;
+    waiter_.async_wait(asio::socket_base::wait_read,
+                       [this, socket = detail::Ref<AsioStreamSocket>(&socket_)](const boost::system::error_code&) {
+                           watching_ = false;
+                           socket->take_event();
+                       });
+    return true;
 }
 
 void WaitChannel::wait_write() {

@@ -1,39 +1,34 @@
 #pragma once
 // Channel: how a socket waits. One descriptor, at most one wait to read and one to write.
 //
-// Asio's reactors are edge-triggered: to see everything a socket must be read until it says "nothing", one system call
-// more for each message. ReactorChannel gives Asio's reactor an operation of its own, which may say that it knows there
-// is nothing, and which lives inside the socket instead of being allocated for each wait. It uses Asio's internal
+// Asio's reactors are edge-triggered and each wait is a new operation: a message costs one more system call, which finds
+// that nothing is left, and one more registration. ReactorChannel gives Asio's reactor an operation of its own that
+// stays registered and reads when the descriptor has something; it lives inside the socket. It uses Asio's internal
 // interface of the version that Debian 12 has. WaitChannel does the same by Asio's public async_wait, for io_uring and
 // for other versions.
 
+#include <weft/backends/asio/socket_context.hpp>
 #include <weft/base/ref.hpp>
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/version.hpp>
 
-#include <memory>
 #include <system_error>
 
-#if BOOST_ASIO_VERSION == 102600 && !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
-#define WEFT_ASIO_REACTOR_CHANNEL 1
-#include <boost/asio/detail/reactor.hpp>
+#ifdef WEFT_ASIO_REACTOR_CHANNEL
 #include <boost/asio/detail/reactor_op.hpp>
 #endif
 
 namespace weft::asio_backend {
 
-class AsioStreamSocket;
-
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
 
 class ReactorChannel {
 public:
-    /// The descriptor stays the caller's until close().
-    ReactorChannel(boost::asio::io_context& context, int descriptor, AsioStreamSocket& socket);
-    /// Calls socket.perform_read() when there may be data, and socket.finish_read() after it returned true.
-    void wait_read();
+    /// The descriptor stays the socket's until close().
+    explicit ReactorChannel(AsioStreamSocket& socket) noexcept : read_(socket) {}
+    /// From now on socket.take_event() is called whenever there may be data, until it returns true. True if this is the
+    /// first watch, so that an event will tell of what is there already.
+    bool watch();
     /// Calls socket.write_ready() once.
     void wait_write();
     /// Ends the waits and closes the descriptor.
@@ -46,13 +41,13 @@ private:
     class ReadOperation final : public Operation {
     public:
         explicit ReadOperation(AsioStreamSocket& socket) noexcept
-            : Operation(boost::system::error_code(), &perform, &complete), socket_(socket) {}
+            : Operation(boost::system::error_code(), &perform, &complete), socket(socket) {}
+        AsioStreamSocket& socket;
 
     private:
         static status perform(Operation* base);
         static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
                              const boost::system::error_code&, std::size_t);
-        AsioStreamSocket& socket_;
     };
     class WriteOperation final : public Operation {
     public:
@@ -67,12 +62,11 @@ private:
 
     void start(int kind, Operation& operation, bool try_now);
 
-    Reactor& reactor_;
     Reactor::per_descriptor_data registration_{};
-    bool registered_ = false;  // the first wait registers
-    AsioStreamSocket& socket_;
-    int descriptor_;
     ReadOperation read_;
+    bool registered_ = false;  // the first wait registers
+    bool watching_ = false;    // read_ is in the reactor's queue
+    bool starting_ = false;    // it is being put there
 };
 using Channel = ReactorChannel;
 
@@ -80,14 +74,15 @@ using Channel = ReactorChannel;
 
 class WaitChannel {
 public:
-    WaitChannel(boost::asio::io_context& context, int descriptor, AsioStreamSocket& socket);
-    void wait_read();
+    explicit WaitChannel(AsioStreamSocket& socket);
+    bool watch();
     void wait_write();
     void close() noexcept;
 
 private:
     AsioStreamSocket& socket_;
     boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type> waiter_;
+    bool watching_ = false;
 };
 using Channel = WaitChannel;
 

@@ -1,7 +1,6 @@
 #include <weft/backends/asio/network.hpp>
 
 #include <weft/backends/asio/socket.hpp>
-#include <weft/base/constants.hpp>
 #include <weft/loop/event_loop.hpp>
 
 #include <boost/asio/ip/v6_only.hpp>
@@ -12,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <new>
 
 namespace weft::asio_backend {
 
@@ -174,32 +172,6 @@ private:
 
 }  // namespace
 
-// ReadBuffers
-
-namespace {
-constexpr std::align_val_t buffer_alignment{constants::read_buffer_alignment};
-}
-
-ReadBuffers::~ReadBuffers() {
-    while (count_ > 0)
-        ::operator delete(free_[--count_], buffer_alignment);
-}
-
-std::byte* ReadBuffers::borrow() noexcept {
-    if (count_ > 0) return free_[--count_];
-    return static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
-}
-
-void ReadBuffers::give_back(std::byte* buffer) noexcept {
-    if (count_ < kept)
-        free_[count_++] = buffer;
-    else
-        ::operator delete(buffer, buffer_alignment);  // a rare burst goes back to the heap
-}
-
-SocketContext::SocketContext(IoContext& io) noexcept : io(io) {}
-SocketContext::~SocketContext() = default;
-
 // AsioNetwork
 
 AsioNetwork::AsioNetwork(IoContext& context)
@@ -209,15 +181,7 @@ AsioNetwork::~AsioNetwork() = default;
 
 void AsioNetwork::close() noexcept {
     resolver_.cancel();
-    sockets_->rearm.clear();
-}
-
-void AsioNetwork::before_completion() {
-    // Waiting calls nobody back, so the list stays as it is meanwhile.
-    for (const auto& socket : sockets_->rearm)
-        socket->rearm();
-    sockets_->rearm.clear();
-    ++sockets_->epoch;
+    sockets_->clear();
 }
 
 Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> local) {

@@ -4,8 +4,6 @@
 #include <weft/backends/asio/channel.hpp>
 #include <weft/backends/asio/network.hpp>
 
-#include <cstdint>
-#include <memory>
 
 namespace weft::asio_backend {
 
@@ -26,48 +24,34 @@ public:
 
     // For the channel and the network.
 
-    /// Reads into a borrowed buffer; false if there is nothing. Must not call back into anything.
-    bool perform_read() noexcept;
-    /// The wait itself failed, in place of perform_read().
-    void fail_read(int error) noexcept { read_error_ = error; }
-    /// Delivers what perform_read() got.
+    SocketContext& context() const noexcept { return context_; }
+    Channel& channel() noexcept { return channel_; }
+    /// There may be data: reads it, or notes that it must be read later. True if events should stop, because nobody
+    /// wants data or the stream has ended. Calls nobody back.
+    bool take_event();
+    /// The wait itself failed.
+    void fail_watch(int error);
+    /// The socket's turn has come after read_later(); true if it has read something.
+    bool read_again();
+    /// Delivers what was read.
     void finish_read();
-    /// Both, when the descriptor is ready.
-    void try_read();
-    /// The descriptor was just registered: what is there will be told by an event, trying at once finds no more.
-    void expect_event() noexcept { event_will_tell_ = true; }
     void write_ready();
-    /// Waits for data again, if that is still wanted.
-    void rearm();
+
+    AsioStreamSocket* next_queued = nullptr;  // SocketContext's
 
 private:
-    /// What arrived while nobody wanted it.
-    class Kept;
     ~AsioStreamSocket() override;
 
-    void wait_read();
-    void give_back() noexcept;
-    void deliver(std::span<const std::byte> data);
-    void deliver_end(std::error_code error);
-    void deliver_kept();
+    bool receive();
+    void read_later() noexcept;
 
     SocketContext& context_;
     const int descriptor_;
-    int read_error_ = 0;            // errno of the last read
-    std::uint32_t read_epoch_ = 0;  // SocketContext::epoch at the last read
-    std::size_t read_count_ = 0;    // bytes it got; 0 without an error is the end of the stream
-    std::byte* lent_ = nullptr;     // the buffer it used
-    std::unique_ptr<Kept> kept_;
-    bool wants_data_ = false;
-    bool waiting_ = false;   // the channel waits for data
-    bool starting_ = false;  // it is being asked to
-    bool rearm_queued_ = false;
-    bool drained_ = false;  // the last read left nothing, not even the end of the stream
-    bool wrote_since_read_ = false;
-    bool event_will_tell_ = false;
-    bool delivering_ = false;  // kept data is on its way
-    bool ended_ = false;
-    bool closed_ = false;
+    bool wants_data_ : 1 = false;
+    bool drained_ : 1 = false;      // the last read left nothing, not even the end of the stream; an event tells of more
+    bool read_queued_ : 1 = false;  // with SocketContext::queue()
+    bool ended_ : 1 = false;
+    bool closed_ : 1 = false;
     Channel channel_;
 };
 

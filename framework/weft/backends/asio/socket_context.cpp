@@ -1,0 +1,109 @@
+#include <weft/backends/asio/socket_context.hpp>
+
+#include <weft/backends/asio/socket.hpp>
+#include <weft/base/constants.hpp>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace weft::asio_backend {
+
+namespace {
+constexpr std::align_val_t buffer_alignment{constants::read_buffer_alignment};
+}
+
+#ifdef WEFT_ASIO_REACTOR_CHANNEL
+SocketContext::SocketContext(IoContext& io)
+    : io(io), reactor(boost::asio::use_service<boost::asio::detail::reactor>(io)) {
+    reactor.init_task();
+}
+#else
+SocketContext::SocketContext(IoContext& io) : io(io) {}
+#endif
+
+SocketContext::~SocketContext() {
+    ::operator delete(buffer_, buffer_alignment);
+}
+
+bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
+    drained = false;
+    count_ = 0;
+    if (!buffer_)
+        buffer_ =
+            static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
+    ssize_t count = -1;
+    iovec vector{buffer_, constants::read_buffer_size};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    errno = ENOMEM;
+    if (buffer_) {
+        do {
+            count = ::recvmsg(socket.native_handle(), &message, MSG_DONTWAIT);
+        } while (count < 0 && errno == EINTR);
+    }
+    error_ = count < 0 ? errno : 0;
+    if (error_ == EAGAIN || error_ == EWOULDBLOCK) {
+        drained = true;
+        return false;
+    }
+    reader_ = detail::Ref<AsioStreamSocket>(&socket);
+    if (count <= 0) return true;
+    count_ = static_cast<std::size_t>(count);
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == IPPROTO_TCP && header->cmsg_type == TCP_CM_INQ) {
+        int left = 0;
+        std::memcpy(&left, CMSG_DATA(header), sizeof left);
+        drained = left == 0;
+    }
+    return true;
+}
+
+void SocketContext::deliver_read() {
+    const auto socket = std::exchange(reader_, nullptr);
+    socket->finish_read();
+}
+
+void SocketContext::queue(AsioStreamSocket& socket) noexcept {
+    socket.add_ref();
+    socket.next_queued = nullptr;
+    (last_queued_ ? last_queued_->next_queued : first_queued_) = &socket;
+    last_queued_ = &socket;
+}
+
+detail::Ref<AsioStreamSocket> SocketContext::take_queued() noexcept {
+    AsioStreamSocket* socket = first_queued_;
+    first_queued_ = socket->next_queued;
+    if (!first_queued_) last_queued_ = nullptr;
+    return detail::Ref<AsioStreamSocket>::adopt(socket);
+}
+
+bool SocketContext::read_all_queued() {
+    // Those that are queued meanwhile come next time.
+    const AsioStreamSocket* last = last_queued_;
+    bool delivered = false;
+    for (bool more = true; more && first_queued_;) {
+        const auto socket = take_queued();
+        more = socket.get() != last;
+        if (!socket->read_again()) continue;
+        delivered = true;
+        deliver();
+    }
+    return delivered;
+}
+
+void SocketContext::clear() noexcept {
+    while (first_queued_)
+        take_queued();
+}
+
+}  // namespace weft::asio_backend

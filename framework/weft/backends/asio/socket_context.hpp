@@ -1,0 +1,77 @@
+#pragma once
+// SocketContext: what the sockets of one io_context share, above all the one buffer that they read into. A read is made
+// while Asio holds a lock, and delivered right after; so one buffer serves all, and idle connections own none.
+
+#include <weft/base/ref.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/version.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#if BOOST_ASIO_VERSION == 102600 && !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
+#define WEFT_ASIO_REACTOR_CHANNEL 1
+#include <boost/asio/detail/reactor.hpp>
+#endif
+
+namespace weft::asio_backend {
+
+using IoContext = boost::asio::io_context;
+
+class AsioStreamSocket;
+
+/// Sockets and operations in flight hold references; they may outlive the network.
+class SocketContext {
+public:
+    explicit SocketContext(IoContext& io);
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ == 0) delete this;
+    }
+
+    IoContext& io;
+#ifdef WEFT_ASIO_REACTOR_CHANNEL
+    boost::asio::detail::reactor& reactor;
+#endif
+
+    /// A read waits for deliver().
+    bool is_reading() const noexcept { return static_cast<bool>(reader_); }
+    /// Receives from the socket's descriptor, without waiting, for it to deliver. False if there is nothing; errors and
+    /// the end of the stream count as something. `drained` tells that a later event announces what comes next.
+    bool receive(AsioStreamSocket& socket, bool& drained) noexcept;
+    std::size_t received() const noexcept { return count_; }
+    int receive_error() const noexcept { return error_; }
+    std::span<const std::byte> data() const noexcept { return {buffer_, count_}; }
+
+    /// Has the socket read again in the next read_queued(). It must not be queued.
+    void queue(AsioStreamSocket& socket) noexcept;
+
+    // For the backend's poll.
+
+    /// Delivers what the last completion has received, if it has.
+    void deliver() {
+        if (reader_) deliver_read();
+    }
+    /// Reads from each queued socket and delivers; true if one had something.
+    bool read_queued() { return first_queued_ && read_all_queued(); }
+    /// Lets go of the queued sockets.
+    void clear() noexcept;
+
+private:
+    ~SocketContext();
+    void deliver_read();
+    bool read_all_queued();
+    detail::Ref<AsioStreamSocket> take_queued() noexcept;
+
+    std::byte* buffer_ = nullptr;  // made by the first read
+    std::size_t count_ = 0;
+    int error_ = 0;
+    std::uint32_t refs_ = 1;
+    detail::Ref<AsioStreamSocket> reader_;
+    AsioStreamSocket* first_queued_ = nullptr;  // each is held
+    AsioStreamSocket* last_queued_ = nullptr;
+};
+
+}  // namespace weft::asio_backend
