@@ -188,6 +188,7 @@ public:
         keep->signal.emit(boost::asio::cancellation_type::all);
         return true;
     }
+    bool wait_was_cancelled() const noexcept override { return cancel_requested_; }
     std::string_view waiter_kind() const noexcept override { return "Asio operation"; }
 
 private:

@@ -31,24 +31,20 @@ IncompleteReadError::IncompleteReadError(Bytes partial, std::optional<std::size_
       partial_(std::move(partial)),
       expected_(expected) {}
 
-namespace {
-
-std::string type_name(const std::type_info& type) {
+std::string detail::demangle(const char* name) {
     int status = 0;
-    char* name = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
-    std::string text = status == 0 ? name : type.name();
-    std::free(name);
+    char* readable = abi::__cxa_demangle(name, nullptr, nullptr, &status);
+    std::string text = status == 0 ? readable : name;
+    std::free(readable);
     return text;
 }
-
-}  // namespace
 
 std::string describe_exception(const std::exception_ptr& error) {
     if (!error) return "no exception";
     try {
         std::rethrow_exception(error);
     } catch (const std::exception& e) {
-        return type_name(typeid(e)) + ": " + e.what();
+        return detail::demangle(typeid(e).name()) + ": " + e.what();
     } catch (const CancelledError& e) {
         return e.message().empty() ? "weft::CancelledError" : "weft::CancelledError: " + e.message();
     } catch (const KeyboardInterrupt&) {
@@ -57,7 +53,7 @@ std::string describe_exception(const std::exception_ptr& error) {
         return "weft::SystemExit: " + std::to_string(e.code());
     } catch (...) {
         const std::type_info* type = abi::__cxa_current_exception_type();
-        return type ? type_name(*type) : "an exception that is not from C++";
+        return type ? detail::demangle(type->name()) : "an exception that is not from C++";
     }
 }
 

@@ -56,6 +56,10 @@ class RuntimeError : public std::runtime_error {
 class ValueError : public std::invalid_argument {
     using std::invalid_argument::invalid_argument;
 };
+/// A context variable without a value (Python's LookupError).
+class LookupError : public std::out_of_range {
+    using std::out_of_range::out_of_range;
+};
 /// A future asked for what its state cannot give (asyncio.InvalidStateError).
 class InvalidStateError : public std::logic_error {
     using std::logic_error::logic_error;
@@ -139,6 +143,23 @@ private:
 std::string describe_exception(const std::exception_ptr& error);
 
 namespace detail {
+
+/// The name of a type as it is written, from std::type_info::name().
+std::string demangle(const char* name);
+
+/// Calls `fn`; what it throws goes to `on_error`, except KeyboardInterrupt and SystemExit, which leave the loop.
+template <class F, class H>
+void run_guarded(F&& fn, H&& on_error) {
+    try {
+        fn();
+    } catch (const KeyboardInterrupt&) {
+        throw;
+    } catch (const SystemExit&) {
+        throw;
+    } catch (...) {
+        on_error(std::current_exception());
+    }
+}
 
 /// True if `error` holds an `E` or something derived from it.
 template <class E>

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <new>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace weft {
@@ -64,6 +65,9 @@ public:
 
     explicit operator bool() const noexcept { return operations_ != nullptr; }
 
+    /// The type of the target; of void if this is empty. For reports.
+    const std::type_info& target_type() const noexcept { return operations_ ? *operations_->target : typeid(void); }
+
     R operator()(Args... args) {
         assert(operations_ != nullptr);
         return operations_->call(storage_, std::forward<Args>(args)...);
@@ -74,6 +78,7 @@ private:
         R (*call)(void*, Args&&...);
         void (*move)(void* from, void* to) noexcept;
         void (*destroy)(void*) noexcept;
+        const std::type_info* target;
     };
 
     static constexpr std::size_t inline_size = 4 * sizeof(void*);
@@ -98,7 +103,7 @@ private:
             ::new (to) T(std::move(*static_cast<T*>(from)));
             static_cast<T*>(from)->~T();
         },
-        [](void* self) noexcept { static_cast<T*>(self)->~T(); }};
+        [](void* self) noexcept { static_cast<T*>(self)->~T(); }, &typeid(T)};
 
     template <class T>
     static constexpr Operations pooled_operations{
@@ -108,7 +113,8 @@ private:
             T* target = *static_cast<T**>(self);
             target->~T();
             detail::pool_free(target, sizeof(T));
-        }};
+        },
+        &typeid(T)};
 
     void take(UniqueFunction& other) noexcept {
         operations_ = std::exchange(other.operations_, nullptr);

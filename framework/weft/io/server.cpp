@@ -24,19 +24,16 @@ void ServerState::start_serving() {
 }
 
 void ServerState::on_accept(SocketRef socket) {
-    std::shared_ptr<BaseProtocol> protocol;
-    try {
-        protocol = factory_();
-        SocketTransport::open(loop_, socket, std::move(protocol), detail::Ref<ServerState>(this), nullptr);
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        socket->close();
-        loop_.call_exception_handler(
-            ExceptionContext("Error on transport creation for incoming connection", std::current_exception()));
-    }
+    const detail::ContextScope scope(context_);
+    detail::run_guarded(
+        [&] {
+            SocketTransport::open(loop_, socket, factory_(), detail::Ref<ServerState>(this), nullptr);
+        },
+        [&](std::exception_ptr error) {
+            socket->close();
+            loop_.call_exception_handler(
+                ExceptionContext("Error on transport creation for incoming connection", std::move(error)));
+        });
 }
 
 void ServerState::on_accept_error(std::error_code error) {

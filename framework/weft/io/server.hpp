@@ -113,6 +113,7 @@ private:
 
     EventLoop& loop_;
     ProtocolFactory factory_;
+    detail::ContextSlot context_ = detail::ContextSlot::copy_of_current();  // connections are made in it
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::vector<Future<>> closed_waiters_;
     Future<> serving_forever_;

@@ -42,6 +42,7 @@ SocketTransport::SocketTransport(EventLoop& loop, SocketRef socket, detail::Ref<
     : loop_(loop),
       socket_(std::move(socket)),
       server_(std::move(server)),
+      context_(detail::ContextSlot::copy_of_current()),
       high_water_(constants::write_high_water),
       low_water_(constants::write_high_water / 4) {
     socket_->set_events(this);
@@ -87,20 +88,18 @@ void SocketTransport::resume_reading() {
 }
 
 void SocketTransport::on_data(std::span<const std::byte> data) {
-    try {
-        if (!buffered_) [[likely]]
-            stream_protocol().data_received(data);
-        else
-            fill_protocol_buffer(data);
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        fatal_error(std::current_exception(), buffered_
-                                                  ? "Fatal error: protocol.buffer_updated() call failed."
-                                                  : "Fatal error: protocol.data_received() call failed.");
-    }
+    const detail::ContextScope scope(context_);
+    detail::run_guarded(
+        [&] {
+            if (!buffered_) [[likely]]
+                stream_protocol().data_received(data);
+            else
+                fill_protocol_buffer(data);
+        },
+        [&](std::exception_ptr error) {
+            fatal_error(std::move(error), buffered_ ? "Fatal error: protocol.buffer_updated() call failed."
+                                                    : "Fatal error: protocol.data_received() call failed.");
+        });
 }
 
 void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
@@ -118,21 +117,17 @@ void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
 
 void SocketTransport::on_end_of_stream() {
     ended_ = true;
-    bool keep_open = false;
-    try {
-        keep_open = protocol_->eof_received();
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        fatal_error(std::current_exception(), "Fatal error: protocol.eof_received() call failed.");
-        return;
-    }
+    const detail::ContextScope scope(context_);
+    bool keep_open = true;
+    detail::run_guarded([&] { keep_open = protocol_->eof_received(); },
+                        [&](std::exception_ptr error) {
+                            fatal_error(std::move(error), "Fatal error: protocol.eof_received() call failed.");
+                        });
     if (!keep_open) close();
 }
 
 void SocketTransport::on_read_error(std::error_code error) {
+    const detail::ContextScope scope(context_);
     fatal_error(make_os_error(error, "read"), "Fatal read error on socket transport");
 }
 
@@ -185,6 +180,7 @@ void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
 
 void SocketTransport::on_writable() {
     if (lost_) return;
+    const detail::ContextScope scope(context_);
     const auto keep = shared_from_this();  // connection_lost may be called from here
     std::error_code error;
     outgoing_->sent += socket_->write_some(outgoing_->data.span().subspan(outgoing_->sent), error);
@@ -227,29 +223,21 @@ void SocketTransport::set_write_buffer_limits(std::optional<std::size_t> high, s
 
 void SocketTransport::pause_protocol() {
     protocol_paused_ = true;
-    try {
-        protocol_->pause_writing();
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        loop_.call_exception_handler(ExceptionContext("protocol.pause_writing() failed", std::current_exception()));
-    }
+    detail::run_guarded([&] { protocol_->pause_writing(); },
+                        [&](std::exception_ptr error) {
+                            loop_.call_exception_handler(
+                                ExceptionContext("protocol.pause_writing() failed", std::move(error)));
+                        });
 }
 
 void SocketTransport::maybe_resume_protocol() {
     if (!protocol_paused_ || get_write_buffer_size() > low_water_) return;
     protocol_paused_ = false;
-    try {
-        protocol_->resume_writing();
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        loop_.call_exception_handler(ExceptionContext("protocol.resume_writing() failed", std::current_exception()));
-    }
+    detail::run_guarded([&] { protocol_->resume_writing(); },
+                        [&](std::exception_ptr error) {
+                            loop_.call_exception_handler(
+                                ExceptionContext("protocol.resume_writing() failed", std::move(error)));
+                        });
 }
 
 // Closing

@@ -86,18 +86,19 @@ private:
     SocketRef socket_;
     std::shared_ptr<BaseProtocol> protocol_;
     detail::Ref<ServerState> server_;
+    detail::ContextSlot context_;  // of who made the connection or the server; protocols are called in it
     std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
     std::size_t high_water_;
     std::size_t low_water_;
     std::uint8_t dropped_writes_ = 0;
-    bool buffered_ = false;   // protocol_ is a BufferedProtocol, else a Protocol
-    bool connected_ = false;  // connection_made was called
-    bool closing_ = false;
-    bool lost_ = false;  // connection_lost is scheduled or done
-    bool paused_ = false;
-    bool eof_written_ = false;
-    bool protocol_paused_ = false;
-    bool ended_ = false;  // the peer's end of stream was seen
+    bool buffered_ : 1 = false;   // protocol_ is a BufferedProtocol, else a Protocol
+    bool connected_ : 1 = false;  // connection_made was called
+    bool closing_ : 1 = false;
+    bool lost_ : 1 = false;  // connection_lost is scheduled or done
+    bool paused_ : 1 = false;
+    bool eof_written_ : 1 = false;
+    bool protocol_paused_ : 1 = false;
+    bool ended_ : 1 = false;  // the peer's end of stream was seen
 };
 
 /// The loop's transports and servers: what keeps them alive while nobody else does.

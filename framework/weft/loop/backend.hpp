@@ -9,13 +9,17 @@
 #include <weft/base/unique_function.hpp>
 #include <weft/loop/handle.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace weft {
 
 class EventLoop;
+class Executor;
 
 namespace io {
 class Network;
@@ -56,6 +60,8 @@ public:
     virtual void watch_signal(int signal_number, UniqueFunction<void()> callback) = 0;
     virtual void unwatch_signal(int signal_number) noexcept = 0;
 
+    /// Runs functions beside the loop's thread; 0 workers means a sensible number.
+    virtual std::unique_ptr<Executor> new_executor(std::string name, std::size_t max_workers) = 0;
     /// 64 random bits.
     virtual std::uint64_t entropy() = 0;
     /// Streams over TCP and name resolution.

@@ -58,7 +58,8 @@ EventLoop::EventLoop(std::unique_ptr<Backend> backend)
     : slow_callback_duration(constants::slow_callback_duration),
       polls_each_iteration_(backend->polls_each_iteration()),
       backend_(std::move(backend)),
-      registries_(std::make_unique<Registries>()) {
+      registries_(std::make_unique<Registries>()),
+      inbox_(std::make_shared<detail::Inbox>(*backend_)) {
     detail::forget_loops_in_forked_children();
     const char* debug = std::getenv("WEFT_DEBUG");
     debug_ = debug && *debug;
@@ -116,13 +117,13 @@ static_assert(constants::busy_poll_iterations < 64);
 }  // namespace
 
 void EventLoop::run_once() {
-    if (threadsafe_pending_.load(std::memory_order_acquire)) drain_threadsafe();
+    if (inbox_->has_mail()) inbox_->take(ready_);
     // The fast way: callbacks are ready, no timer is set, and it is not time to look at the clock or for I/O.
     busy_iterations_ = ready_.empty() ? 0 : busy_iterations_ + 1;
     const bool quiet = ((quiet_iterations >> busy_iterations_) & 1) != 0;
     if (!quiet || !timers_.empty() || stopping_ || polls_each_iteration_) poll_backend();
     if (!timers_.empty() && timers_.earliest() <= now_) timers_.pop_due(now_, ready_);
-    if (!ready_.empty()) run_ready(ready_.back());
+    if (!ready_.empty()) run_ready();
 }
 
 /// Polls as the rules ask: without waiting if something is ready, else until the earliest timer. While callbacks are
@@ -134,7 +135,7 @@ void EventLoop::poll_backend() {
             backend_->poll(timers_.earliest());
         else
             backend_->poll(std::nullopt);
-        if (threadsafe_pending_.load(std::memory_order_acquire)) drain_threadsafe();
+        if (inbox_->has_mail()) inbox_->take(ready_);
         if (timers || debug_) now_ = backend_->now();
         return;
     }
@@ -159,17 +160,27 @@ bool EventLoop::poll_is_due() {
     return now_ - last_poll_ >= constants::busy_poll_interval;
 }
 
-void EventLoop::run_ready(detail::ReadyNode* last) {
+void EventLoop::run_ready() {
+    batch_end_ = ready_.back();
     bool more;
     do {
         detail::ReadyNode& node = ready_.pop();
-        more = &node != last;
+        more = &node != batch_end_;
         ++steps_;
         if (debug_) [[unlikely]]
             run_timed(node);
         else
             node.run();
-    } while (more);
+    } while (more && batch_end_);
+}
+
+void EventLoop::unschedule(detail::ReadyNode& node) noexcept {
+    if (&node == batch_end_) {
+        batch_end_ = nullptr;
+        for (detail::ReadyNode* at = ready_.front(); at && at != &node; at = at->next_node)
+            batch_end_ = at;
+    }
+    ready_.remove(node);
 }
 
 void EventLoop::run_timed(detail::ReadyNode& node) {
@@ -184,21 +195,11 @@ void EventLoop::run_timed(detail::ReadyNode& node) {
     }
 }
 
-void EventLoop::drain_threadsafe() {
-    std::lock_guard lock(threadsafe_mutex_);
-    threadsafe_pending_.store(false, std::memory_order_relaxed);
-    ready_.splice(threadsafe_);
-}
-
 void EventLoop::close() {
     if (is_running()) throw RuntimeError("Cannot close a running event loop");
     if (closed_) return;
     closed_ = true;
-    {
-        std::lock_guard lock(threadsafe_mutex_);
-        threadsafe_closed_ = true;
-        ready_.splice(threadsafe_);
-    }
+    inbox_->close(ready_);
     // Tasks first, while everything their destructors may touch still stands.
     destroy_tasks();
     for (auto& services = registries_->services; !services.empty(); services.pop_back())
@@ -206,6 +207,7 @@ void EventLoop::close() {
     registries_->watched.clear();
     registries_->signals.clear();
     backend_->close();
+    remote_nodes_.close();
     destroy_tasks();
     while (!registries_->unretrieved.empty()) {
         auto [future, report] = *registries_->unretrieved.begin();
@@ -244,6 +246,8 @@ TimePoint EventLoop::after(Duration delay) const noexcept {
 
 Handle EventLoop::schedule_callback(UniqueFunction<void()> callback) {
     check_usable();
+    if (inbox_->has_mail()) [[unlikely]]
+        inbox_->take(ready_);  // what other threads have scheduled comes first
     return schedule_internal(std::move(callback));
 }
 
@@ -262,12 +266,11 @@ Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
         ready_.push(*state);
         return Handle(std::move(state));
     }
-    std::lock_guard lock(threadsafe_mutex_);
-    if (threadsafe_closed_) throw RuntimeError("Event loop is closed");
     state->add_ref();
-    threadsafe_.push(*state);
-    // Under the lock, so that the loop cannot close its backend meanwhile; one wake-up serves a whole burst.
-    if (!threadsafe_pending_.exchange(true, std::memory_order_acq_rel)) backend_->wake();
+    if (!inbox_->post(*state)) {
+        state->release();
+        throw RuntimeError("Event loop is closed");
+    }
     return Handle(std::move(state));
 }
 
@@ -281,57 +284,6 @@ detail::Ref<detail::TimerState> EventLoop::make_timer(TimePoint when, UniqueFunc
 TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> callback) {
     return TimerHandle(make_timer(when, std::move(callback)));
 }
-
-// Handles
-
-namespace detail {
-
-bool HandleState::leave_pending(State next) noexcept {
-    if (shared_) {
-        State expected = State::pending;
-        return state_.compare_exchange_strong(expected, next, std::memory_order_acq_rel);
-    }
-    if (state_.load(std::memory_order_relaxed) != State::pending) return false;
-    state_.store(next, std::memory_order_relaxed);
-    return true;
-}
-
-void HandleState::cancel() noexcept {
-    if (!leave_pending(State::cancelled)) return;
-    callback_ = nullptr;
-    on_cancel();
-}
-
-void HandleState::run() {
-    Ref<HandleState> self = Ref<HandleState>::adopt(this);  // the queue's
-    if (!leave_pending(State::running)) return;
-    try {
-        callback_();
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        loop_->call_exception_handler(ExceptionContext("Exception in callback", std::current_exception()));
-    }
-    callback_ = nullptr;
-    state_.store(State::finished, std::memory_order_relaxed);
-}
-
-void HandleState::discard() noexcept {
-    callback_ = nullptr;
-    release();
-}
-
-std::string HandleState::describe() const {
-    return cancelled() ? "<Handle cancelled>" : "<Handle>";
-}
-
-void TimerState::on_cancel() noexcept {
-    if (in_heap) loop().timers_.note_cancelled();
-}
-
-}  // namespace detail
 
 // Descriptors and signals
 
@@ -423,18 +375,16 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
         default_exception_handler(context);
         return;
     }
-    try {
-        const ExceptionHandler handler = exception_handler_;  // it may replace itself
-        handler(*this, context);
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        default_exception_handler(
-            ExceptionContext("Unhandled error in exception handler", std::current_exception(), context.task));
-        default_exception_handler(context);
-    }
+    detail::run_guarded(
+        [&] {
+            const ExceptionHandler handler = exception_handler_;  // it may replace itself
+            handler(*this, context);
+        },
+        [&](std::exception_ptr error) {
+            default_exception_handler(
+                ExceptionContext("Unhandled error in exception handler", std::move(error), context.task));
+            default_exception_handler(context);
+        });
 }
 
 void EventLoop::add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&)) {

@@ -12,17 +12,18 @@
 
 #include <weft/loop/backend.hpp>
 #include <weft/loop/handle.hpp>
+#include <weft/loop/inbox.hpp>
 #include <weft/loop/ready_queue.hpp>
 #include <weft/loop/service.hpp>
 #include <weft/loop/task_table.hpp>
 #include <weft/loop/timers.hpp>
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ class Task;
 template <class T>
 class Coro;
 class TaskOptions;
+class Executor;
 class Server;
 class ServerOptions;
 class ConnectionOptions;
@@ -55,6 +57,9 @@ public:
     std::exception_ptr exception;  ///< the exception, if there was one
     std::string task;              ///< the name of the task concerned, if any
 };
+
+/// Decides how a task is made: gets the options that create_task() was given, and returns those to use.
+using TaskFactory = std::function<TaskOptions(EventLoop&, TaskOptions)>;
 
 using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)>;
 
@@ -77,6 +82,17 @@ auto bind_callback(F&& fn, Args&&... args) {
             std::apply(fn, std::move(bound));
         };
 }
+
+/// The same, to run in `context`.
+template <class F, class... Args>
+auto bind_context(const Context& context, F&& fn, Args&&... args) {
+    return [context, bound = bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)]() mutable {
+        context.run(bound);
+    };
+}
+
+template <class F, class... Args>
+concept Callback = std::invocable<std::decay_t<F>&, std::decay_t<Args>...>;
 
 }  // namespace detail
 
@@ -112,22 +128,32 @@ public:
     /// Runs `fn(args...)` in the next iteration, after everything scheduled before it. Both are moved into the handle.
     /// RuntimeError if the loop is closed.
     template <class F, class... Args>
+        requires detail::Callback<F, Args...>
     Handle call_soon(F&& fn, Args&&... args) {
         return schedule_callback(detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
     }
+    /// The same in `context` instead of a copy of the current one.
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    Handle call_soon(const Context& context, F&& fn, Args&&... args) {
+        return call_soon(detail::bind_context(context, std::forward<F>(fn), std::forward<Args>(args)...));
+    }
     /// As call_soon(), from any thread; wakes the loop if it waits.
     template <class F, class... Args>
+        requires detail::Callback<F, Args...>
     Handle call_soon_threadsafe(F&& fn, Args&&... args) {
         return schedule_threadsafe(detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
     }
     /// Runs `fn(args...)` once `delay` has passed; a delay that is not positive means the next iteration, after what
     /// is ready by then.
     template <class F, class... Args>
+        requires detail::Callback<F, Args...>
     TimerHandle call_later(Duration delay, F&& fn, Args&&... args) {
         return schedule_timer(after(delay), detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
     }
     /// Runs `fn(args...)` when time() reaches `when`. Equal times run in the order of the calls.
     template <class F, class... Args>
+        requires detail::Callback<F, Args...>
     TimerHandle call_at(TimePoint when, F&& fn, Args&&... args) {
         return schedule_timer(when, detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
     }
@@ -144,6 +170,25 @@ public:
                         std::source_location location = std::source_location::current());
     template <class T>
     Task<T> create_task(Coro<T> coro, std::source_location location = std::source_location::current());
+
+    /// Called for each task that is made on this loop (asyncio's task factory; here it decides about the options, the
+    /// task is the loop's). An empty function restores the default.
+    void set_task_factory(TaskFactory factory) { task_factory_ = std::move(factory); }
+    const TaskFactory& get_task_factory() const noexcept { return task_factory_; }
+
+    /// Closes the asynchronous generators that have begun and not ended; their errors are reported.
+    Coro<void> shutdown_asyncgens();
+
+    // Threads (defined by the services floor; see services/executor.hpp)
+
+    /// A future of `fn(args...)`, run on a thread of `executor`, or of the default executor if that is null. Cancelling
+    /// it keeps a call that has not begun from beginning; one that has goes on, and its result is dropped.
+    template <class F, class... Args>
+    auto run_in_executor(Executor* executor, F&& fn, Args&&... args);
+    void set_default_executor(std::shared_ptr<Executor> executor);
+    /// No new work for the default executor; waits until its threads have ended, at most `limit`. Afterwards
+    /// run_in_executor(nullptr, ...) throws RuntimeError.
+    Coro<void> shutdown_default_executor(std::optional<Duration> limit = std::nullopt);
 
     // Networking (defined by the io floor)
 
@@ -231,12 +276,17 @@ public:
         if (closed_ || debug_) [[unlikely]]
             check_usable_slow();
     }
+    /// A timer in the heap was cancelled.
+    void note_timer_cancelled() noexcept { timers_.note_cancelled(); }
+    /// Takes a scheduled node back; linear, for what is rare.
+    void unschedule(detail::ReadyNode& node) noexcept;
+    /// How other threads reach this loop, also when it may be gone.
+    const std::shared_ptr<detail::Inbox>& inbox() const noexcept { return inbox_; }
+    detail::RemoteNodes& remote_nodes() noexcept { return remote_nodes_; }
     /// Callbacks run so far; for tests and dumps.
     std::uint64_t steps() const noexcept { return steps_; }
 
 private:
-    friend class detail::TimerState;
-
     Handle schedule_callback(UniqueFunction<void()> callback);
     Handle schedule_threadsafe(UniqueFunction<void()> callback);
     TimerHandle schedule_timer(TimePoint when, UniqueFunction<void()> callback);
@@ -248,9 +298,8 @@ private:
     void run_once();
     void poll_backend();
     bool poll_is_due();
-    void run_ready(detail::ReadyNode* last);
+    void run_ready();
     void run_timed(detail::ReadyNode& node);
-    void drain_threadsafe();
     void destroy_tasks() noexcept;
     void drop_scheduled() noexcept;
 
@@ -261,13 +310,13 @@ private:
     struct Registries;
 
     detail::ReadyQueue ready_;
+    detail::ReadyNode* batch_end_ = nullptr;  // of the nodes that run now; null if none is left
     detail::TaskRecord* current_task_ = nullptr;
     bool stopping_ = false;
     bool closed_ = false;
     bool debug_ = false;
     const bool polls_each_iteration_;
     std::atomic<bool> running_{false};
-    std::atomic<bool> threadsafe_pending_{false};
     unsigned busy_iterations_ = 0;
     TimePoint last_poll_{};
     TimePoint now_{};  // as last sampled
@@ -277,10 +326,10 @@ private:
     std::unique_ptr<Backend> backend_;
     std::unique_ptr<Registries> registries_;
     ExceptionHandler exception_handler_;
+    TaskFactory task_factory_;
     std::function<void(std::string_view)> logger_;
-    std::mutex threadsafe_mutex_;
-    detail::ReadyQueue threadsafe_;
-    bool threadsafe_closed_ = false;
+    std::shared_ptr<detail::Inbox> inbox_;
+    detail::RemoteNodes remote_nodes_;
 };
 
 /// The loop that runs on this thread (asyncio.get_running_loop); RuntimeError if there is none.

@@ -4,12 +4,14 @@
 //     TimerHandle timer = loop.call_later(1s, [] { ... });
 //     timer.cancel();                                   // its callback is destroyed now and never runs
 //
-// A handle may be dropped: the callback runs all the same. Handles are used on the loop's thread; the one that
+// The callback runs in a copy of the context in which it was scheduled (see context.hpp); in another one with
+// `loop.call_soon(context, fn)`. A handle may be dropped: the callback runs all the same. Handles are used on the loop's thread; the one that
 // call_soon_threadsafe returns may be cancelled from any thread.
 
 #include <weft/base/frame_pool.hpp>
 #include <weft/base/ref.hpp>
 #include <weft/base/unique_function.hpp>
+#include <weft/loop/context.hpp>
 #include <weft/loop/ready_queue.hpp>
 
 #include <atomic>
@@ -29,13 +31,16 @@ namespace detail {
 
 /// The shared state behind a Handle: a callback that is run or cancelled, whichever comes first.
 ///
-///     pending -> running -> finished        pending -> cancelled
+///     pending -> running -> finished        pending | running | finished -> cancelled
 class HandleState : public ReadyNode, public Pooled {
 public:
     enum class State : std::uint8_t { pending, running, finished, cancelled };
 
     HandleState(EventLoop& loop, UniqueFunction<void()> callback, bool shared) noexcept
-        : loop_(&loop), shared_(shared), callback_(std::move(callback)) {}
+        : loop_(&loop),
+          shared_(shared),
+          context_(ContextSlot::copy_of_current()),
+          callback_(std::move(callback)) {}
 
     /// Destroys the callback at once unless it has started.
     void cancel() noexcept;
@@ -74,6 +79,7 @@ private:
     std::atomic<std::uint32_t> refs_{1};
     std::atomic<State> state_{State::pending};
     const bool shared_;  // may be touched by several threads
+    ContextSlot context_;
     UniqueFunction<void()> callback_;
 };
 

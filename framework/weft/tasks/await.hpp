@@ -18,6 +18,8 @@ template <class T>
 class Coro;
 template <class T>
 class Future;
+template <class T>
+class AsyncGenerator;
 
 namespace detail {
 

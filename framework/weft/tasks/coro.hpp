@@ -23,7 +23,9 @@ namespace detail {
 template <class T>
 class Promise final : public PromiseBase {
 public:
-    Promise() noexcept : PromiseBase(std::coroutine_handle<Promise>::from_promise(*this)) {}
+    /// The location is that of the coroutine's body.
+    Promise(std::source_location body = std::source_location::current()) noexcept
+        : PromiseBase(std::coroutine_handle<Promise>::from_promise(*this), body) {}
     Coro<T> get_return_object() noexcept;
 
     template <class U>
@@ -51,7 +53,8 @@ private:
 template <>
 class Promise<void> final : public PromiseBase {
 public:
-    Promise() noexcept : PromiseBase(std::coroutine_handle<Promise>::from_promise(*this)) {}
+    Promise(std::source_location body = std::source_location::current()) noexcept
+        : PromiseBase(std::coroutine_handle<Promise>::from_promise(*this), body) {}
     Coro<void> get_return_object() noexcept;
     void return_void() const noexcept {}
     void take() { rethrow_if_failed(); }
@@ -71,14 +74,12 @@ public:
     Coro(Coro&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     Coro& operator=(Coro&& other) noexcept {
         if (this != &other) {
-            if (handle_) handle_.destroy();
+            drop();
             handle_ = std::exchange(other.handle_, nullptr);
         }
         return *this;
     }
-    ~Coro() {
-        if (handle_) handle_.destroy();
-    }
+    ~Coro() { drop(); }
 
     /// False once it was awaited, moved from or closed.
     explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
@@ -94,6 +95,12 @@ private:
     friend class detail::TypedTask;
 
     explicit Coro(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
+    void drop() noexcept {
+        if (!handle_) return;
+        if (!handle_.promise().was_started()) [[unlikely]]
+            handle_.promise().note_never_awaited();
+        handle_.destroy();
+    }
 
     std::coroutine_handle<promise_type> handle_;
 };

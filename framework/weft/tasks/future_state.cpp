@@ -103,15 +103,12 @@ void DoneCallback::run() {
         DoneCallback* self;
         ~Finish() { self->discard(); }
     } finish{this};
-    try {
-        callback_();
-    } catch (const KeyboardInterrupt&) {
-        throw;
-    } catch (const SystemExit&) {
-        throw;
-    } catch (...) {
-        future_->loop().call_exception_handler(ExceptionContext("Exception in callback", std::current_exception()));
-    }
+    const ContextScope scope(context_);
+    run_guarded([this] { callback_(); },
+                [this](std::exception_ptr error) {
+                    future_->loop().call_exception_handler(
+                        ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
+                });
 }
 
 void DoneCallback::discard() noexcept {

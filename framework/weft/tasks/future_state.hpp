@@ -56,6 +56,9 @@ public:
     virtual void* value_address() noexcept = 0;
     /// The task this is the state of, or null.
     virtual TaskBase* as_task() noexcept { return nullptr; }
+    bool wait_was_cancelled() const noexcept final {
+        return is_cancelled() || (exception_ && holds<CancelledError>(exception_));
+    }
 
     /// Runs `node` through the ready queue once this is done; at once if it is.
     void add_waiter(ReadyNode& node) noexcept {
@@ -165,13 +168,16 @@ public:
 class DoneCallback final : public ReadyNode, public Pooled {
 public:
     DoneCallback(FutureBase& future, UniqueFunction<void()> callback) noexcept
-        : future_(&future), callback_(std::move(callback)) {}
+        : future_(&future), context_(ContextSlot::copy_of_current()), callback_(std::move(callback)) {}
     void run() override;
     void discard() noexcept override;
-    std::string describe() const override { return "<done callback>"; }
+    std::string describe() const override {
+        return "<done callback " + demangle(callback_.target_type().name()) + ">";
+    }
 
 private:
     FutureBase* future_;
+    ContextSlot context_;
     UniqueFunction<void()> callback_;
 };
 

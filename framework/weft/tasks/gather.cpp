@@ -10,20 +10,31 @@ class GatherBase::ChildNode final : public ReadyNode {
 public:
     void run() override {
         // The gather's reference for this child ends here; it may be the last one.
-        Ref<GatherBase> keep = Ref<GatherBase>::adopt(gather);
-        gather->child_done(*child);
+        const Ref<GatherBase> keep = std::exchange(holds_gather, false) ? Ref<GatherBase>::adopt(gather) : Ref(gather);
+        keep->child_done(*std::exchange(child, nullptr));
     }
-    void discard() noexcept override { gather->release(); }
+    void discard() noexcept override {
+        child = nullptr;
+        if (std::exchange(holds_gather, false)) gather->release();
+    }
     std::string describe() const override { return "<gather callback>"; }
 
     GatherBase* gather = nullptr;
-    FutureBase* child = nullptr;
+    FutureBase* child = nullptr;  // null once it has told
+    bool holds_gather = false;
 };
 
 GatherBase::GatherBase(EventLoop& loop, bool return_exceptions) noexcept
     : FutureBase(loop), return_exceptions_(return_exceptions) {}
 
-GatherBase::~GatherBase() = default;
+GatherBase::~GatherBase() {
+    for (std::size_t i = 0; i < node_count_; ++i) {
+        FutureBase* child = nodes_[i].child;
+        if (!child || child->remove_waiter(nodes_[i])) continue;
+        loop().unschedule(nodes_[i]);
+        if (done()) child->mark_retrieved();  // as when it is told
+    }
+}
 
 void GatherBase::start(std::vector<Ref<FutureBase>> children, bool may_repeat) {
     children_ = std::move(children);
@@ -38,11 +49,14 @@ void GatherBase::start(std::vector<Ref<FutureBase>> children, bool may_repeat) {
         return;
     }
     nodes_ = std::make_unique<ChildNode[]>(distinct.size());
+    node_count_ = distinct.size();
     for (std::size_t i = 0; i < distinct.size(); ++i) {
         if (distinct[i]->done()) continue;
         nodes_[i].gather = this;
         nodes_[i].child = distinct[i];
-        add_ref();
+        // A task ends for certain, so it may hold this. A plain future may never be done: it must not.
+        nodes_[i].holds_gather = distinct[i]->as_task() != nullptr;
+        if (nodes_[i].holds_gather) add_ref();
         distinct[i]->add_waiter(nodes_[i]);
     }
     for (FutureBase* child : distinct)

@@ -55,6 +55,7 @@ private:
     void finish(FutureBase* last);
 
     std::unique_ptr<ChildNode[]> nodes_;
+    std::size_t node_count_ = 0;
     std::size_t pending_ = 0;
     const bool return_exceptions_;
     bool cancel_requested_ = false;

@@ -1,5 +1,7 @@
 #include <weft/tasks/runner.hpp>
 
+#include <weft/base/constants.hpp>
+
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -57,6 +59,7 @@ EventLoop& Runner::get_loop() {
     if (state_ == State::created) {
         loop_ = options_.loop_factory() ? options_.loop_factory()() : new_event_loop();
         if (options_.debug()) loop_->set_debug(*options_.debug());
+        context_.emplace(copy_context());
         state_ = State::initialized;
     }
     return *loop_;
@@ -85,6 +88,8 @@ void Runner::close() {
         }
     } closed{*this};
     cancel_all_tasks();
+    loop_->run_until_complete(loop_->shutdown_asyncgens());
+    loop_->run_until_complete(loop_->shutdown_default_executor(constants::thread_join_timeout));
 }
 
 /// Leftover tasks are cancelled and awaited; what they raise is reported.

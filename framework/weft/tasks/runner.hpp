@@ -56,7 +56,17 @@ public:
     /// KeyboardInterrupt is thrown.
     template <class T>
     T run(Coro<T> coro) {
-        Task<T> task = start(std::move(coro));
+        check_can_run();
+        get_loop();
+        return run(std::move(coro), *context_);
+    }
+    /// The same in `context`; otherwise all runs share one, copied when the loop was made.
+    template <class T>
+    T run(Coro<T> coro, const Context& context) {
+        check_can_run();
+        TaskOptions options;
+        options.context(context);
+        Task<T> task = get_loop().create_task(std::move(coro), std::move(options));
         run_main(*task.state());
         task.state()->require_value();
         return detail::take_value_of<T>(*task.state(), true);
@@ -67,11 +77,6 @@ public:
     void close();
 
 private:
-    template <class T>
-    Task<T> start(Coro<T> coro) {
-        check_can_run();
-        return get_loop().create_task(std::move(coro));
-    }
     void check_can_run() const;
     void run_main(detail::FutureBase& main);
     void cancel_all_tasks();
@@ -80,6 +85,7 @@ private:
     RunOptions options_;
     State state_ = State::created;
     std::unique_ptr<EventLoop> loop_;
+    std::optional<Context> context_;
 };
 
 namespace detail {

@@ -5,8 +5,16 @@ namespace weft::detail {
 void ShieldBase::follow(Ref<FutureBase> inner) {
     inner_ = std::move(inner);
     node_.outer = this;
-    add_ref();  // the node's
+    // A task ends for certain, so it may hold this. A plain future may never be done: it must not, or both would leak.
+    node_.holds_outer = inner_->as_task() != nullptr;
+    if (node_.holds_outer) add_ref();
     inner_->add_waiter(node_);
+}
+
+ShieldBase::~ShieldBase() {
+    if (!inner_ || inner_->remove_waiter(node_)) return;
+    loop().unschedule(node_);
+    if (done()) inner_->mark_retrieved();  // as when it is told
 }
 
 bool ShieldBase::cancel(const std::string* message) {
@@ -14,14 +22,18 @@ bool ShieldBase::cancel(const std::string* message) {
     // Detached: what the inner future ends with is nobody's concern here any more, unless it has ended already.
     if (inner_ && inner_->remove_waiter(node_)) {
         inner_ = nullptr;
-        release();
+        node_.discard();
     }
     return true;
 }
 
 void ShieldBase::Node::run() {
-    Ref<ShieldBase> keep = Ref<ShieldBase>::adopt(outer);
+    const Ref<ShieldBase> keep = std::exchange(holds_outer, false) ? Ref<ShieldBase>::adopt(outer) : Ref(outer);
     keep->inner_done();
+}
+
+void ShieldBase::Node::discard() noexcept {
+    if (std::exchange(holds_outer, false)) outer->release();
 }
 
 void ShieldBase::inner_done() {

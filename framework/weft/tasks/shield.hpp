@@ -25,16 +25,17 @@ public:
     void follow(Ref<FutureBase> inner);
 
 protected:
-    ~ShieldBase() override = default;
+    ~ShieldBase() override;
     virtual void copy_value(FutureBase& inner) = 0;
 
 private:
     class Node final : public ReadyNode {
     public:
         void run() override;
-        void discard() noexcept override { outer->release(); }
+        void discard() noexcept override;
         std::string describe() const override { return "<shield callback>"; }
         ShieldBase* outer = nullptr;
+        bool holds_outer = false;
     };
     void inner_done();
 

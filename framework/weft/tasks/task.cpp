@@ -44,6 +44,11 @@ void run_until_done(EventLoop& loop, FutureBase& future) {
 
 }  // namespace detail
 
+TaskOptions eager_task_factory(EventLoop&, TaskOptions options) {
+    if (!options.eager_start()) options.eager_start(true);
+    return options;
+}
+
 CurrentTask current_task() {
     return current_task(get_running_loop());
 }

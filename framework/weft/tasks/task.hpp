@@ -37,14 +37,27 @@ public:
         return *this;
     }
     TaskOptions&& eager_start(bool value) && { return std::move(eager_start(value)); }
+    /// Runs in this context instead of a copy of the current one.
+    TaskOptions& context(Context value) & {
+        context_ = std::move(value);
+        return *this;
+    }
+    TaskOptions&& context(Context value) && { return std::move(context(std::move(value))); }
 
     const std::optional<std::string>& name() const noexcept { return name_; }
-    bool eager_start() const noexcept { return eager_start_; }
+    /// Empty if that was not said.
+    std::optional<bool> eager_start() const noexcept { return eager_start_; }
+    const std::optional<Context>& context() const noexcept { return context_; }
 
 private:
     std::optional<std::string> name_;
-    bool eager_start_ = false;
+    std::optional<bool> eager_start_;
+    std::optional<Context> context_;
 };
+
+/// A task factory for loop.set_task_factory(): tasks run their first step inside create_task(), unless their options
+/// say otherwise (asyncio.eager_task_factory).
+TaskOptions eager_task_factory(EventLoop& loop, TaskOptions options);
 
 namespace detail {
 
@@ -79,6 +92,8 @@ public:
     std::string name() const { return task().task_name(); }
     std::string get_name() const { return name(); }
     void set_name(std::string name) { task().set_name(std::move(name)); }
+    /// The context it runs in.
+    Context get_context() const { return task().context(); }
     /// Where each coroutine of the task waits, outermost first; empty once it is done.
     std::vector<std::source_location> get_stack() const { return task().await_stack(); }
     /// Writes the await stack to standard error.
@@ -107,9 +122,15 @@ Ref<TypedTask<T>> TypedTask<T>::start(EventLoop& loop, Coro<T>&& coro, const Tas
     if (!coro) [[unlikely]]
         throw_consumed_coroutine();
     auto task = Ref<TypedTask>::adopt(new TypedTask(loop));
-    if (options && options->name()) task->set_name(*options->name());
+    std::optional<TaskOptions> decided;
+    if (loop.get_task_factory()) [[unlikely]]
+        options = &decided.emplace(loop.get_task_factory()(loop, options ? *options : TaskOptions()));
+    if (options) {
+        if (options->name()) task->set_name(*options->name());
+        if (options->context()) task->set_context(*options->context());
+    }
     PromiseBase& root = std::exchange(coro.handle_, nullptr).promise();
-    if (options && options->eager_start() && running_loop == &loop)
+    if (options && options->eager_start().value_or(false) && running_loop == &loop)
         task->start_eagerly(root, location);
     else
         task->TaskBase::start(root, location);
@@ -203,6 +224,7 @@ public:
     std::string name() const { return task_->task_name(); }
     std::string get_name() const { return name(); }
     void set_name(std::string name) { task_->set_name(std::move(name)); }
+    Context get_context() const { return task_->context(); }
     std::vector<std::source_location> get_stack() const { return task_->await_stack(); }
     void print_stack() const { detail::write_stderr(detail::format_stack(*task_)); }
     EventLoop& get_loop() const noexcept { return task_->loop(); }

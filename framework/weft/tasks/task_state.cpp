@@ -40,12 +40,34 @@ void PromiseBase::unhandled_exception() noexcept {
 
 // TaskBase
 
+void PromiseBase::note_never_awaited() const noexcept {
+    EventLoop* loop = running_loop;
+    if (!loop || !loop->get_debug()) return;
+    try {
+        std::string text = std::string("coroutine '") + location_.function_name() + "' (" + location_.file_name() + ":" +
+                           std::to_string(location_.line()) + ") was never awaited";
+        if (const auto* task = static_cast<TaskBase*>(loop->current_task()))
+            text += "; it was dropped in " + task->describe();
+        loop->log(text);
+    } catch (...) {
+        // No memory for a warning.
+    }
+}
+
 void TaskBase::step() {
+    ContextSlot* const outside = std::exchange(current_context, &context_slot());
+    run_step();
+    current_context = outside;
+    if (!leaf_ && root_) finish_root();
+}
+
+void TaskBase::run_step() {
     EventLoop& loop = this->loop();
-    waiter_ = nullptr;
+    Waiter* const waiter = std::exchange(waiter_, nullptr);
     if (must_cancel_) [[unlikely]] {
         must_cancel_ = false;
-        raise_cancelled_ = true;
+        // A wait that was cancelled raises its own error, with the message of that cancel().
+        raise_cancelled_ = !(waiter && waiter->wait_was_cancelled());
         if (!started_) {
             finish_before_start();
             return;
@@ -59,7 +81,6 @@ void TaskBase::step() {
         leaf->handle_.resume();
     } while (continue_);
     loop.set_current_task(nullptr);
-    if (!leaf_) finish_root();
 }
 
 void TaskBase::step_eagerly() {
@@ -117,6 +138,15 @@ void TaskBase::finish_root() {
     if (interrupt) std::rethrow_exception(exception);
 }
 
+Context TaskBase::context() {
+    Extras& extras = this->extras();
+    if (!extras.context) {
+        extras.context = Ref<ContextState>::adopt(new ContextState(context_));
+        if (current_context == &context_) current_context = &extras.context->slot;
+    }
+    return Context(extras.context);
+}
+
 void TaskBase::leave_table() noexcept {
     loop().task_table().remove(*this);
 }
@@ -127,7 +157,7 @@ bool TaskBase::cancel(const std::string* message) {
     ++cancel_requests_;
     if (waiter_ && waiter_->cancel_wait(message)) return true;
     must_cancel_ = true;
-    set_cancel_message(message);
+    if (!waiter_ || !waiter_->wait_was_cancelled()) set_cancel_message(message);
     return true;
 }
 

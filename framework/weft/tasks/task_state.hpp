@@ -62,20 +62,28 @@ public:
         if (exception_) [[unlikely]]
             std::rethrow_exception(std::move(exception_));
     }
+    /// False while nothing has awaited it.
+    bool was_started() const noexcept { return task_ != nullptr; }
+    /// A coroutine is dropped that nothing has awaited: in debug mode the loop's log says so.
+    void note_never_awaited() const noexcept;
 
 protected:
-    explicit PromiseBase(std::coroutine_handle<> handle) noexcept : handle_(handle) {}
+    PromiseBase(std::coroutine_handle<> handle, std::source_location body) noexcept
+        : handle_(handle), location_(body) {}
     ~PromiseBase() = default;
+
+    const std::coroutine_handle<> handle_;
+    PromiseBase* parent_ = nullptr;
+    TaskBase* task_ = nullptr;
 
 private:
     friend class TaskBase;
 
-    std::coroutine_handle<> handle_;
-    PromiseBase* parent_ = nullptr;
-    TaskBase* task_ = nullptr;
-    std::source_location location_;
+    std::source_location location_;  // of its body, then of its last await
     std::exception_ptr exception_;
-    bool synchronous_ = false;
+
+protected:
+    bool synchronous_ = false;  // its parent is still inside the co_await that started it
 };
 
 /// The untyped part of a task's state.
@@ -110,6 +118,10 @@ public:
         return cancel_requests_;
     }
     void set_name(std::string name) { extras().name = std::move(name); }
+    /// The context that the task runs in, to share.
+    Context context();
+    /// Before the first step: runs in `context` instead of a copy of the creator's.
+    void set_context(const Context& context) { extras().context = context.state(); }
     /// Where the exception that ended the task passed, innermost first.
     const std::vector<std::source_location>* error_trace() const noexcept {
         return extras_ ? &extras_->error_trace : nullptr;
@@ -149,7 +161,7 @@ public:
     void note_unwound(const PromiseBase& coroutine) noexcept;
 
 protected:
-    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop) {}
+    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop), context_(ContextSlot::copy_of_current()) {}
     ~TaskBase() override { report_if_unretrieved(); }
 
     /// The root has finished without an exception: take its value.
@@ -160,6 +172,7 @@ private:
     /// What few tasks have.
     struct Extras {
         std::optional<std::string> name;
+        Ref<ContextState> context;  // in place of context_
         std::vector<std::source_location> error_trace;
         const PromiseBase* unwinds_into = nullptr;  // the coroutine that the last entry's exception reached
     };
@@ -174,7 +187,11 @@ private:
         loop().task_table().add(*this, location);
         add_ref();  // the table's, until the task is done
     }
+    ContextSlot& context_slot() noexcept {
+        return extras_ && extras_->context ? extras_->context->slot : context_;
+    }
     void step();
+    void run_step();
     void step_eagerly();
     void finish_root();
     void finish_before_start();
@@ -189,11 +206,12 @@ private:
     PromiseBase* leaf_ = nullptr;  // whom to resume; null while it runs
     Waiter* waiter_ = nullptr;
     std::unique_ptr<Extras> extras_;
+    ContextSlot context_;
     std::uint32_t cancel_requests_ = 0;
-    bool started_ = false;
-    bool continue_ = false;         // leaf_ is the parent of a coroutine that just finished
-    bool must_cancel_ = false;      // raise CancelledError at the next step
-    bool raise_cancelled_ = false;  // raise it in this step
+    bool started_ : 1 = false;
+    bool continue_ : 1 = false;         // leaf_ is the parent of a coroutine that just finished
+    bool must_cancel_ : 1 = false;      // raise CancelledError at the next step
+    bool raise_cancelled_ : 1 = false;  // raise it in this step
 };
 
 inline void PromiseBase::finish() noexcept {

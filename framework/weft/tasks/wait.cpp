@@ -1,6 +1,5 @@
 #include <weft/tasks/wait.hpp>
 
-#include <unordered_set>
 
 namespace weft::detail {
 
@@ -33,9 +32,12 @@ public:
 private:
     void one_done(FutureBase& future) {
         --left_;
-        if (left_ == 0 || when_ == ReturnWhen::first_completed ||
-            (when_ == ReturnWhen::first_exception && !future.is_cancelled() && future.has_exception()))
+        if (left_ == 0 || when_ == ReturnWhen::first_completed) {
             release();
+        } else if (when_ == ReturnWhen::first_exception && !future.is_cancelled() && future.has_exception()) {
+            future.mark_retrieved();  // it was looked at
+            release();
+        }
     }
     void release() {
         if (!waiter_.done()) waiter_.set_result();
@@ -52,15 +54,14 @@ private:
 }  // namespace
 
 Coro<> wait_until(std::vector<Ref<FutureBase>> futures, WaitOptions options) {
-    std::unordered_set<FutureBase*> distinct;
     for (const auto& future : futures)
-        if (distinct.insert(future.get()).second) check_awaitable_here(*future);
+        check_awaitable_here(*future);
     EventLoop& loop = get_running_loop();
     Countdown countdown(loop.create_future<void>(), options.return_when());
-    // In the order given: a set would lose it. One that is done counts through the loop too, as in asyncio: what ends
+    // One that is done counts through the loop too, as in asyncio: what ends
     // in the same iteration is then seen.
     for (auto& future : futures)
-        if (distinct.erase(future.get())) countdown.watch(std::move(future));
+        countdown.watch(std::move(future));
     if (options.timeout()) countdown.limit(*options.timeout());
     co_await countdown.waiter();
 }

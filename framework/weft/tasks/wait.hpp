@@ -13,6 +13,7 @@
 #include <optional>
 #include <ranges>
 #include <utility>
+#include <unordered_set>
 #include <vector>
 
 namespace weft {
@@ -75,15 +76,16 @@ Coro<WaitResult<F>> run_wait(std::vector<F> futures, WaitOptions options) {
 
 }  // namespace detail
 
-/// Waits for the futures of a range (tasks or futures, not coroutines).
+/// Waits for the futures of a range (tasks or futures, not coroutines); one that is there twice counts once.
 template <std::ranges::input_range R>
 auto wait(R&& futures, WaitOptions options = {}) {
     using F = std::ranges::range_value_t<R>;
     static_assert(detail::FutureType<F>,
                   "wait needs tasks or futures: make tasks of coroutines with create_task first");
     std::vector<F> copies;
+    std::unordered_set<const void*> seen;
     for (const auto& future : futures)
-        copies.push_back(future);
+        if (seen.insert(future.state().get()).second) copies.push_back(future);
     return detail::run_wait<F>(std::move(copies), options);
 }
 

@@ -20,6 +20,8 @@ public:
     /// Asks for the wait to end by CancelledError. True if it will: the task is then woken through the ready queue.
     /// False if the wait is over already. `message` may be null.
     virtual bool cancel_wait(const std::string* message) = 0;
+    /// True once cancel_wait() took effect: the wait ends by a CancelledError that has its message already.
+    virtual bool wait_was_cancelled() const noexcept = 0;
     /// For dumps: "sleep", "Future", ...
     virtual std::string_view waiter_kind() const noexcept = 0;
     /// Calls `visit` for each task that is awaited through this.
@@ -41,6 +43,7 @@ public:
     void wake() noexcept;
     bool is_waiting() const noexcept { return state_ == State::waiting; }
     bool cancel_wait(const std::string* message) override;
+    bool wait_was_cancelled() const noexcept override { return state_ == State::cancelled; }
 
 protected:
     TaskWaiter() = default;

@@ -4,6 +4,7 @@
 #include <weft/base/exceptions.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>
+#include <weft/services/executor.hpp>
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -177,6 +178,10 @@ void AsioBackend::unwatch_signal(int signal_number) noexcept {
     if (found == signals_.end()) return;
     found->second->stop();
     signals_.erase(found);
+}
+
+std::unique_ptr<Executor> AsioBackend::new_executor(std::string name, std::size_t max_workers) {
+    return std::make_unique<ThreadPoolExecutor>(max_workers, std::move(name));
 }
 
 std::uint64_t AsioBackend::entropy() {

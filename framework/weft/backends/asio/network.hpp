@@ -11,10 +11,10 @@
 
 namespace weft::asio_backend {
 
-using Executor = IoContext::executor_type;
-using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Executor>;
-using TcpAcceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Executor>;
-using TcpResolver = boost::asio::ip::basic_resolver<boost::asio::ip::tcp, Executor>;
+using IoExecutor = IoContext::executor_type;
+using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, IoExecutor>;
+using TcpAcceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, IoExecutor>;
+using TcpResolver = boost::asio::ip::basic_resolver<boost::asio::ip::tcp, IoExecutor>;
 
 class AsioNetwork final : public io::Network {
 public:

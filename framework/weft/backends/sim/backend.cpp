@@ -1,5 +1,6 @@
 #include <weft/backends/sim/backend.hpp>
 
+#include <weft/backends/sim/executor.hpp>
 #include <weft/inspect/dump.hpp>
 
 namespace weft::sim {
@@ -64,6 +65,10 @@ bool SimBackend::raise_signal(int signal_number) {
         (*callback)();
     });
     return true;
+}
+
+std::unique_ptr<Executor> SimBackend::new_executor(std::string name, std::size_t) {
+    return std::make_unique<SimExecutor>(*this, std::move(name));
 }
 
 std::unique_ptr<EventLoop> new_event_loop(std::uint64_t seed) {

@@ -43,6 +43,7 @@ public:
     void unwatch_fd(int, FdEvent) noexcept override {}
     void watch_signal(int signal_number, UniqueFunction<void()> callback) override;
     void unwatch_signal(int signal_number) noexcept override { signals_.erase(signal_number); }
+    std::unique_ptr<Executor> new_executor(std::string name, std::size_t max_workers) override;
     std::uint64_t entropy() override { return random_(); }
     SimNetwork& network() override { return network_; }
 

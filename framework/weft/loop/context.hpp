@@ -1,0 +1,274 @@
+#pragma once
+// Context and ContextVar: values that follow the flow of control, as a request's id does (Python's contextvars).
+//
+//     ContextVar<std::string> user("user", "nobody");
+//     user.set("ada");                              // in this task; tasks and callbacks made from now on start with it
+//     const std::string& name = user.get();
+//
+// Each task has a context, copied from its creator's when it is made; callbacks run in a copy of the context in which
+// they were scheduled. What one sets, the others do not see. Copying a context is a pointer copy. A plain thread has a
+// context of its own.
+
+#include <weft/base/exceptions.hpp>
+#include <weft/base/ref.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace weft {
+
+namespace detail {
+
+/// A value of one variable; shared by contexts, immutable.
+class ContextValue {
+public:
+    void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept {
+        if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+    ContextValue(const ContextValue&) = delete;
+    ContextValue& operator=(const ContextValue&) = delete;
+
+protected:
+    ContextValue() = default;
+    virtual ~ContextValue() = default;
+
+private:
+    std::atomic<std::uint32_t> refs_{1};
+};
+
+template <class T>
+class TypedContextValue final : public ContextValue {
+public:
+    explicit TypedContextValue(T value) : value(std::move(value)) {}
+    const T value;
+};
+
+/// The values of a context by the numbers of their variables: immutable while it is shared, and shared by copies.
+class ContextMap {
+public:
+    void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept {
+        if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    }
+    /// Null if the variable has no value.
+    ContextValue* find(std::uint64_t variable) const noexcept {
+        std::size_t low = 0;
+        for (std::size_t count = size_; count > 0;) {
+            const std::size_t half = count / 2;
+            if (entries()[low + half].variable < variable) {
+                low += half + 1;
+                count -= half + 1;
+            } else {
+                count = half;
+            }
+        }
+        return low < size_ && entries()[low].variable == variable ? entries()[low].value : nullptr;
+    }
+    std::size_t size() const noexcept { return size_; }
+    /// A map like `map` (which may be null) with the value of one variable replaced, or removed if `value` is null.
+    static Ref<ContextMap> with(const ContextMap* map, std::uint64_t variable, Ref<ContextValue> value);
+
+private:
+    struct Entry {
+        std::uint64_t variable;
+        ContextValue* value;  // one reference
+    };
+    explicit ContextMap(std::size_t size) noexcept : size_(static_cast<std::uint32_t>(size)) {}
+    Entry* entries() noexcept { return reinterpret_cast<Entry*>(this + 1); }
+    const Entry* entries() const noexcept { return reinterpret_cast<const Entry*>(this + 1); }
+    void destroy() noexcept;
+
+    std::atomic<std::uint32_t> refs_{1};
+    std::uint32_t size_;
+    // The entries follow, by the numbers of their variables.
+};
+
+/// The place of a running context: what get() reads and set() changes.
+class ContextSlot {
+public:
+    ContextSlot() noexcept = default;
+    /// A copy of the context that runs on this thread.
+    static ContextSlot copy_of_current() noexcept;
+    Ref<ContextMap> map;
+};
+
+/// The slot of the context that runs on this thread; null if that is a thread's own which was never set.
+extern thread_local constinit ContextSlot* current_context;
+
+inline ContextSlot ContextSlot::copy_of_current() noexcept {
+    ContextSlot slot;
+    if (current_context) slot.map = current_context->map;
+    return slot;
+}
+
+/// Makes a slot the current one for as long as this lives.
+class ContextScope {
+public:
+    explicit ContextScope(ContextSlot& slot) noexcept : previous_(std::exchange(current_context, &slot)) {}
+    ContextScope(const ContextScope&) = delete;
+    ContextScope& operator=(const ContextScope&) = delete;
+    ~ContextScope() { current_context = previous_; }
+
+private:
+    ContextSlot* previous_;
+};
+
+/// The current slot, made if the thread has none yet.
+ContextSlot& require_current_context();
+
+std::uint64_t next_context_variable() noexcept;
+[[noreturn]] void throw_no_context_value(const std::string& name);
+[[noreturn]] void throw_wrong_token(bool used, bool other_variable);
+
+/// What a Context is a handle to.
+class ContextState {
+public:
+    explicit ContextState(ContextSlot slot) noexcept : slot(std::move(slot)) {}
+    void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept {
+        if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+    /// RuntimeError if something runs in this context already.
+    void enter();
+    void leave() noexcept { entered_.store(false, std::memory_order_release); }
+    ContextSlot slot;
+
+private:
+    std::atomic<std::uint32_t> refs_{1};
+    std::atomic<bool> entered_{false};
+};
+
+}  // namespace detail
+
+/// A variable whose value belongs to the context (contextvars.ContextVar). Usually a global; it must outlive its use,
+/// is not copied, and may be used on any thread.
+template <class T>
+class ContextVar {
+public:
+    explicit ContextVar(std::string name) : name_(std::move(name)) {}
+    ContextVar(std::string name, T default_value) : name_(std::move(name)), default_(std::move(default_value)) {}
+    ContextVar(const ContextVar&) = delete;
+    ContextVar& operator=(const ContextVar&) = delete;
+
+    /// Takes back one set(); see reset().
+    class Token {
+    public:
+        /// The value before the set(), or null if there was none.
+        const T* old_value() const noexcept {
+            return old_ ? &static_cast<detail::TypedContextValue<T>&>(*old_).value : nullptr;
+        }
+
+    private:
+        friend class ContextVar;
+        const ContextVar* variable_ = nullptr;
+        detail::Ref<detail::ContextValue> old_;
+        bool used_ = false;
+    };
+
+    const std::string& name() const noexcept { return name_; }
+    /// The value in the current context, else the default, else LookupError. The reference is good until the variable
+    /// is set again in this context.
+    const T& get() const {
+        if (const T* value = find()) [[likely]]
+            return *value;
+        if (!default_) detail::throw_no_context_value(name_);
+        return *default_;
+    }
+    /// The value in the current context, else `fallback`.
+    T get(T fallback) const {
+        const T* value = find();
+        return value ? *value : std::move(fallback);
+    }
+    /// Gives the variable a value in the current context, and a token with which to take that back.
+    Token set(T value) {
+        detail::ContextSlot& slot = detail::require_current_context();
+        Token token;
+        token.variable_ = this;
+        if (slot.map) token.old_ = detail::Ref<detail::ContextValue>(slot.map->find(number_));
+        auto boxed =
+            detail::Ref<detail::ContextValue>::adopt(new detail::TypedContextValue<T>(std::move(value)));
+        slot.map = detail::ContextMap::with(slot.map.get(), number_, std::move(boxed));
+        return token;
+    }
+    /// Restores the value from before the set() that made `token`. ValueError for another variable's token,
+    /// RuntimeError for one that was used.
+    void reset(Token& token) {
+        if (token.used_ || token.variable_ != this) detail::throw_wrong_token(token.used_, token.variable_ != this);
+        detail::ContextSlot& slot = detail::require_current_context();
+        slot.map = detail::ContextMap::with(slot.map.get(), number_, token.old_);
+        token.used_ = true;
+    }
+
+private:
+    friend class Context;
+    const T* find() const noexcept {
+        const detail::ContextSlot* slot = detail::current_context;
+        return slot ? find_in(*slot) : nullptr;
+    }
+    const T* find_in(const detail::ContextSlot& slot) const noexcept {
+        if (!slot.map) return nullptr;
+        const detail::ContextValue* value = slot.map->find(number_);
+        return value ? &static_cast<const detail::TypedContextValue<T>*>(value)->value : nullptr;
+    }
+
+    const std::string name_;
+    const std::optional<T> default_;
+    const std::uint64_t number_ = detail::next_context_variable();
+};
+
+/// A context as an object (contextvars.Context). Copies of the handle mean the same context; copy() makes another.
+class Context {
+public:
+    /// An empty one.
+    Context() : Context(detail::ContextSlot()) {}
+    explicit Context(detail::ContextSlot slot)
+        : state_(detail::Ref<detail::ContextState>::adopt(new detail::ContextState(std::move(slot)))) {}
+    explicit Context(detail::Ref<detail::ContextState> state) noexcept : state_(std::move(state)) {}
+
+    /// Calls `fn(args...)` in this context and returns what it returns; what it sets stays in this context.
+    /// RuntimeError if something runs in it already.
+    template <class F, class... Args>
+    decltype(auto) run(F&& fn, Args&&... args) const {
+        state_->enter();
+        struct Leave {
+            detail::ContextState& state;
+            ~Leave() { state.leave(); }
+        } leave{*state_};
+        const detail::ContextScope scope(state_->slot);
+        return std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
+    }
+    Context copy() const { return Context(state_->slot); }
+    /// The variable's value here, without its default; null if there is none.
+    template <class T>
+    const T* get(const ContextVar<T>& variable) const noexcept {
+        return variable.find_in(state_->slot);
+    }
+    template <class T>
+    bool contains(const ContextVar<T>& variable) const noexcept {
+        return get(variable) != nullptr;
+    }
+    /// How many variables have a value.
+    std::size_t size() const noexcept { return state_->slot.map ? state_->slot.map->size() : 0; }
+    /// The same context.
+    bool operator==(const Context& other) const noexcept { return state_ == other.state_; }
+    /// For the framework.
+    const detail::Ref<detail::ContextState>& state() const noexcept { return state_; }
+
+private:
+    detail::Ref<detail::ContextState> state_;
+};
+
+/// A copy of the context that runs now.
+inline Context copy_context() {
+    return Context(detail::ContextSlot::copy_of_current());
+}
+
+}  // namespace weft

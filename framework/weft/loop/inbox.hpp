@@ -1,0 +1,94 @@
+#pragma once
+// Inbox: how other threads reach a loop. It outlives the loop, so a thread that is late finds it closed.
+
+#include <weft/loop/ready_queue.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+namespace weft {
+
+class Backend;
+class EventLoop;
+
+namespace detail {
+
+class Inbox {
+public:
+    explicit Inbox(Backend& backend) noexcept : backend_(&backend) {}
+
+    /// Any thread: puts a node at the end of the loop's ready queue. False if the loop is closed.
+    bool post(ReadyNode& node);
+
+    // On the loop's thread.
+
+    bool has_mail() const noexcept { return pending_.load(std::memory_order_acquire); }
+    void take(ReadyQueue& queue);
+    /// The same for the last time.
+    void close(ReadyQueue& queue);
+
+private:
+    std::mutex mutex_;
+    ReadyQueue queue_;
+    Backend* backend_;  // null once closed
+    std::atomic<bool> pending_{false};
+};
+
+class RemoteNodes;
+
+/// A node that a loop waits for and one other thread posts. Both hold references; what belongs to the loop is let go on
+/// the loop's thread, at the latest when it closes.
+class RemoteNode : public ReadyNode {
+public:
+    void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept {
+        if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+    /// The other thread, at most once: runs deliver() on the loop, unless that is closed.
+    void post() {
+        add_ref();
+        if (!inbox_->post(*this)) release();
+    }
+    /// On the loop's thread: nothing is waited for any more.
+    void retire() noexcept { leave(); }
+
+    // ReadyNode
+    void run() final;
+    void discard() noexcept final;
+
+protected:
+    /// On the loop's thread. The maker owns one reference, the loop another.
+    explicit RemoteNode(EventLoop& loop);
+    virtual ~RemoteNode() = default;
+    /// On the loop's thread: the other thread has posted this; not called after let_go().
+    virtual void deliver() = 0;
+    /// On the loop's thread, once, after deliver() or in its place: lets go of what is the loop's.
+    virtual void let_go() noexcept = 0;
+
+private:
+    friend RemoteNodes;
+    void leave() noexcept;
+
+    std::atomic<std::uint32_t> refs_{2};
+    const std::shared_ptr<Inbox> inbox_;
+    RemoteNode* previous_ = nullptr;
+    RemoteNode* next_ = nullptr;
+    RemoteNodes* list_ = nullptr;  // null once let go
+};
+
+/// The nodes that a loop waits for.
+class RemoteNodes {
+public:
+    void add(RemoteNode& node) noexcept;
+    /// The loop closes: lets go of all.
+    void close() noexcept;
+
+private:
+    friend class RemoteNode;
+    RemoteNode* first_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace weft

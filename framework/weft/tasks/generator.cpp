@@ -1,0 +1,135 @@
+#include <weft/tasks/generator.hpp>
+
+#include <weft/tasks/task.hpp>
+
+#include <string>
+
+namespace weft::detail {
+
+namespace {
+
+/// The generators of a loop that have begun and not ended.
+class LiveGenerators final : public Service {
+public:
+    std::string_view name() const noexcept override { return "asyncgens"; }
+    static LiveGenerators& of(EventLoop& loop) {
+        if (auto* live = loop.find_service<LiveGenerators>()) return *live;
+        return loop.add_service<LiveGenerators>();
+    }
+    void shutdown() noexcept override;
+    GeneratorBase* first = nullptr;
+    bool shut_down = false;
+};
+
+void LiveGenerators::shutdown() noexcept {
+    while (first)
+        first->leave_loop();
+}
+
+}  // namespace
+
+bool GeneratorBase::advance_in(PromiseBase& parent, std::exception_ptr error) {
+    if (state_ == State::created) enter_loop();
+    pending_error_ = std::move(error);
+    state_ = State::running;
+    parent_ = &parent;
+    task_ = &parent.task();
+    synchronous_ = true;
+    handle_.resume();
+    if (state_ != State::running) return false;
+    synchronous_ = false;
+    return true;
+}
+
+void GeneratorBase::stop(State state) noexcept {
+    state_ = state;
+    if (state == State::finished) leave_loop();
+    if (!synchronous_) task_->leaf_finished(parent_);
+}
+
+void GeneratorBase::check_idle(const char* operation) const {
+    if (state_ == State::running)
+        throw RuntimeError(std::string(operation) + "(): asynchronous generator is already running");
+}
+
+void GeneratorBase::finish_unstarted() noexcept {
+    state_ = State::finished;
+}
+
+void GeneratorBase::enter_loop() {
+    EventLoop& loop = get_running_loop();
+    LiveGenerators& live = LiveGenerators::of(loop);
+    if (live.shut_down)
+        loop.log("asynchronous generator " + describe() + " was scheduled after loop.shutdown_asyncgens() call");
+    loop_ = &loop;
+    next_live_ = live.first;
+    if (next_live_) next_live_->previous_live_ = this;
+    live.first = this;
+}
+
+void GeneratorBase::leave_loop() noexcept {
+    EventLoop* loop = std::exchange(loop_, nullptr);
+    if (!loop) return;
+    auto* live = loop->find_service<LiveGenerators>();
+    if (live && live->first == this) live->first = next_live_;
+    if (previous_live_) previous_live_->next_live_ = next_live_;
+    if (next_live_) next_live_->previous_live_ = previous_live_;
+    previous_live_ = next_live_ = nullptr;
+}
+
+void GeneratorBase::destroy() noexcept {
+    handle_.destroy();
+}
+
+GeneratorBase* GeneratorBase::first_live(EventLoop& loop) noexcept {
+    const auto* live = loop.find_service<LiveGenerators>();
+    return live ? live->first : nullptr;
+}
+
+std::string GeneratorBase::describe() const {
+    return std::string("<async_generator ") + awaits_at().function_name() + ">";
+}
+
+void CloseAwaiter::await_resume() {
+    if (generator_->state() == GeneratorBase::State::suspended)
+        throw RuntimeError("async generator ignored GeneratorExit");
+    try {
+        generator_->rethrow();
+    } catch (const GeneratorExit&) {
+        // As it should.
+    }
+}
+
+}  // namespace weft::detail
+
+namespace weft {
+
+namespace {
+
+Coro<> close_generator(detail::Ref<detail::GeneratorBase> generator) {
+    EventLoop& loop = get_running_loop();
+    std::exception_ptr error;
+    try {
+        co_await detail::CloseAwaiter(generator);
+    } catch (const CancelledError&) {
+        throw;
+    } catch (...) {
+        error = std::current_exception();
+    }
+    if (error)
+        loop.call_exception_handler(ExceptionContext(
+            "an error occurred during closing of asynchronous generator " + generator->describe(), error));
+}
+
+}  // namespace
+
+Coro<void> EventLoop::shutdown_asyncgens() {
+    std::vector<detail::Ref<detail::GeneratorBase>> left;
+    for (auto* at = detail::GeneratorBase::first_live(*this); at; at = at->next_live())
+        left.emplace_back(at);
+    for (auto& generator : left)
+        co_await close_generator(std::move(generator));
+    if (auto* live = find_service<detail::LiveGenerators>()) live->shut_down = true;
+}
+
+}  // namespace weft
