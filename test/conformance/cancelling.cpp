@@ -25,14 +25,13 @@ TWIN(33, "cancel() while waiting cancels the awaited future at once; the task se
     trace("task cancelled: " + yes(task.cancelled()));
 }
 
-TWIN(34, "cancel() while runnable is raised at the next step; that await drops the result, the future keeps it") {
+TWIN(34, "cancel() while runnable is raised at the next step; that await drops the result, the future keeps it",
+     real_loop) {
     EventLoop& loop = get_running_loop();
     auto wait = [](auto future) -> Coro<std::string> {
         try {
-            if constexpr (std::is_same_v<decltype(future), Future<std::string>>)
-                trace("got " + co_await future);
-            else
-                co_await std::move(future);
+            (void)co_await std::move(future);
+            trace("got it");
         } catch (const CancelledError&) {
             trace("raised in the task");
         }
@@ -65,6 +64,20 @@ TWIN(34, "cancel() while runnable is raised at the next step; that await drops t
     task = loop.create_task(wait(turns(1)));
     task.cancel();
     trace(co_await ending(task));
+
+    trace("-- its sleep has just ended");
+    task = loop.create_task(wait(sleep(1ms)));
+    co_await turns(1);
+    loop.call_later(12ms, [&] { task.cancel(); });
+    std::this_thread::sleep_for(20ms);  // both timers are due in the next iteration
+    trace(co_await task);
+
+    trace("-- the task it awaits has just ended");
+    Task<std::string> inner = loop.create_task(wait(turns(1)));
+    inner.add_done_callback([&] { task.cancel(); });
+    task = loop.create_task(wait(inner));
+    trace(co_await task);
+    trace("inner: " + inner.result() + ", cancelling: " + std::to_string(inner.cancelling()));
 }
 
 TWIN(37,
@@ -184,9 +197,9 @@ TWIN(41, "a task with a request due that awaits a new future has that future can
 
 TWIN(42, "the message of cancel() reaches the exception") {
     EventLoop& loop = get_running_loop();
-    auto wait = [](Future<> future) -> Coro<> { co_await future; };
-    auto begun = [&](Future<> future) -> Coro<Task<>> {
-        Task<> task = loop.create_task(wait(std::move(future)));
+    auto wait = [](auto awaitable) -> Coro<> { co_await std::move(awaitable); };
+    auto begun = [&](auto awaitable) -> Coro<Task<>> {
+        Task<> task = loop.create_task(wait(std::move(awaitable)));
         co_await turns(1);
         co_return task;
     };
@@ -233,4 +246,38 @@ TWIN(42, "the message of cancel() reaches the exception") {
     task.cancel("from outside");
     trace(error_text(co_await error_of(task)));
     trace(error_text(co_await error_of(inner)));
+    trace("through gather, shield, wait_for and wait");
+    const Task<> first = co_await begun(loop.create_future<void>());
+    const Task<> second = co_await begun(loop.create_future<void>());
+    auto both = gather(first, second);
+    both.cancel("of the gather");
+    trace(error_text(co_await error_of(both)));
+    inner = co_await begun(loop.create_future<void>());
+    Future<> outer = shield(inner);
+    outer.cancel("of the shield");
+    trace(error_text(co_await error_of(outer)));
+    inner = co_await begun(loop.create_future<void>());
+    outer = shield(inner);
+    inner.cancel("inside the shield");
+    trace(error_text(co_await error_of(outer)));
+    for (const bool limited : {true, false}) {
+        const std::vector<Future<>> futures(1, loop.create_future<void>());
+        auto wait_for_it = [&]() -> Coro<> {
+            if (limited)
+                co_await wait_for(futures[0], 10s);
+            else
+                co_await weft::wait(futures);
+        };
+        task = co_await begun(wait_for_it());
+        co_await turns(1);
+        task.cancel("while it waits");
+        trace(error_text(co_await error_of(task)));
+    }
+    trace("raised by the task itself");
+    auto raises = []() -> Coro<> {
+        current_task().cancel("requested");
+        throw CancelledError("raised");
+        co_return;
+    };
+    trace(error_text(co_await error_of(loop.create_task(raises()))));
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from twin import *
 
 
@@ -33,7 +35,8 @@ async def rule_34():
 
     async def wait(future):
         try:
-            trace(f"got {await future}")
+            await future
+            trace("got it")
         except asyncio.CancelledError:
             trace("raised in the task")
         return "went on"
@@ -65,6 +68,20 @@ async def rule_34():
     task = loop.create_task(wait(turns(1)))
     task.cancel()
     trace(await ending(task))
+
+    trace("-- its sleep has just ended")
+    task = loop.create_task(wait(asyncio.sleep(0.001)))
+    await turns(1)
+    loop.call_later(0.012, task.cancel)
+    time.sleep(0.02)  # both timers are due in the next iteration
+    trace(await task)
+
+    trace("-- the task it awaits has just ended")
+    inner = loop.create_task(wait(turns(1)))
+    inner.add_done_callback(lambda _: task.cancel())
+    task = loop.create_task(wait(inner))
+    trace(await task)
+    trace(f"inner: {inner.result()}, cancelling: {inner.cancelling()}")
 
 
 async def rule_37():
@@ -231,3 +248,26 @@ async def rule_42():
     task.cancel("from outside")
     trace(error_text(await error_of(task)))
     trace(error_text(await error_of(inner)))
+    trace("through gather, shield, wait_for and wait")
+    outer = asyncio.gather(await begun(loop.create_future()), await begun(loop.create_future()))
+    outer.cancel("of the gather")
+    trace(error_text(await error_of(outer)))
+    outer = asyncio.shield(await begun(loop.create_future()))
+    outer.cancel("of the shield")
+    trace(error_text(await error_of(outer)))
+    inner = await begun(loop.create_future())
+    outer = asyncio.shield(inner)
+    inner.cancel("inside the shield")
+    trace(error_text(await error_of(outer)))
+    for waiting in asyncio.wait_for(loop.create_future(), 10), asyncio.wait([loop.create_future()]):
+        task = await begun(waiting)
+        await turns(1)
+        task.cancel("while it waits")
+        trace(error_text(await error_of(task)))
+    trace("raised by the task itself")
+
+    async def raises():
+        asyncio.current_task().cancel("requested")
+        raise asyncio.CancelledError("raised")
+
+    trace(error_text(await error_of(loop.create_task(raises()))))

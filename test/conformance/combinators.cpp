@@ -44,6 +44,9 @@ TWIN(49, "gather: the first error is raised at once, siblings go on, later error
     outer = {};
     trace("-- both in one iteration");
     trace(error_text(co_await error_of(gather(error_after(1, "a"), error_after(1, "b")))));
+    trace("-- nobody looks at the gather");
+    (void)gather(error_after(1, "unseen"), value_after(3, "other"));
+    co_await turns(5);
     trace("-- in order");
     const auto [x, y, z] = co_await gather(value_after(3, "x"), value_after(1, "y"), value_after(2, "z"));
     trace(x + ", " + y + ", " + z);
@@ -114,6 +117,22 @@ TWIN(51,
             co_await cancel_and_look(first, second, outer);
         }
     }
+    trace("-- all children done, the gather not yet");
+    Future<std::string> a = loop.create_future<std::string>();
+    Future<std::string> b = loop.create_future<std::string>();
+    auto of_both = gather(a, b);
+    a.set_result("value");
+    b.set_result("value");
+    trace("cancel: " + yes(of_both.cancel()) + ", done: " + yes(of_both.done()));
+    const auto [value_a, value_b] = co_await of_both;
+    trace(value_a + ", " + value_b);
+    trace("-- one child done");
+    a = loop.create_future<std::string>();
+    b = loop.create_future<std::string>();
+    auto of_one = gather(return_exceptions, a, b);
+    a.set_result("value");
+    trace("cancel: " + yes(of_one.cancel("message")));
+    trace(error_text(co_await error_of(of_one)));
     trace("-- by the task that awaits it");
     auto wait = []() -> Coro<> { (void)co_await gather(slow(), value_after(100, "other")); };
     Task<> task = loop.create_task(wait());

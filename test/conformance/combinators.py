@@ -41,6 +41,10 @@ async def rule_49():
     trace("-- both in one iteration")
     trace(error_text(await error_of(asyncio.gather(error_after(1, "a"), error_after(1, "b")))))
     collect()
+    trace("-- nobody looks at the gather")
+    asyncio.gather(error_after(1, "unseen"), value_after(3, "other"))
+    await turns(5)
+    collect()
     trace("-- in order")
     trace(", ".join(await asyncio.gather(value_after(3, "x"), value_after(1, "y"), value_after(2, "z"))))
 
@@ -92,6 +96,19 @@ async def rule_51():
         trace(f"second done: {yes(second.done())}, cancelled: {yes(second.cancelled())}")
         trace(f"outer cancelled: {yes(outer.cancelled())}, cancel: {yes(outer.cancel())}")
 
+    trace("-- all children done, the gather not yet")
+    futures = [loop.create_future(), loop.create_future()]
+    outer = asyncio.gather(*futures)
+    for future in futures:
+        future.set_result("value")
+    trace(f"cancel: {yes(outer.cancel())}, done: {yes(outer.done())}")
+    trace(", ".join(await outer))
+    trace("-- one child done")
+    futures = [loop.create_future(), loop.create_future()]
+    outer = asyncio.gather(*futures, return_exceptions=True)
+    futures[0].set_result("value")
+    trace(f"cancel: {yes(outer.cancel('message'))}")
+    trace(error_text(await error_of(outer)))
     trace("-- by the task that awaits it")
 
     async def wait():

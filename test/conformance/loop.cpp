@@ -168,6 +168,11 @@ LOOP_TWIN(10, "a timer or callback cancelled by an earlier callback of the same 
     loop.stop();
     loop.run_forever();
     trace("ran");
+    Handle done = loop.call_soon(trace, "not cancelled");
+    loop.stop();
+    loop.run_forever();
+    done.cancel();
+    trace("cancelled after it ran: " + yes(done.cancelled()));
 }
 
 LOOP_TWIN(11, "stop() lets the current iteration finish; before a run it makes it exactly one iteration") {

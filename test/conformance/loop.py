@@ -192,6 +192,11 @@ def rule_10(loop):
     loop.stop()
     loop.run_forever()
     trace("ran")
+    done = loop.call_soon(trace, "not cancelled")
+    loop.stop()
+    loop.run_forever()
+    done.cancel()
+    trace(f"cancelled after it ran: {yes(done.cancelled())}")
 
 
 def rule_11(loop):

@@ -99,6 +99,27 @@ LOOP_TWIN(117,
         trace("again");
         trace(ending_of_call([&] { runner.run(cancelled()); }));
     }
+    trace("-- and by somebody else");
+    auto cancelled_too = [&]() -> Coro<> {
+        interrupt_soon();
+        get_running_loop().call_later(10ms, [task = current_task()]() mutable { task.cancel(); });
+        std::exception_ptr error;
+        for (int i = 0; i < 2; ++i)
+            error = co_await error_of(sleep_ms(1000));
+        std::rethrow_exception(error);
+    };
+    auto cancels_itself = []() -> Coro<> {
+        current_task().cancel();
+        co_await turns(1);
+    };
+    {
+        Runner runner;
+        trace(error_of_call([&] { runner.run(cancelled_too()); }));
+    }
+    {
+        Runner runner;
+        trace(error_of_call([&] { runner.run(cancels_itself()); }));
+    }
     trace("-- twice");
     {
         Runner runner;

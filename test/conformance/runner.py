@@ -96,6 +96,23 @@ def rule_117(_):
         trace(runner.run(swallows()))
         trace("again")
         trace(ending_of_call(lambda: runner.run(cancelled())))
+    trace("-- and by somebody else")
+
+    async def cancelled_too():
+        task = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(interrupt)
+        asyncio.get_running_loop().call_later(0.01, task.cancel)
+        for _ in range(2):
+            error = await error_of(sleep_ms(1000))
+        raise error
+
+    async def cancels_itself():
+        asyncio.current_task().cancel()
+        await turns(1)
+
+    for main in cancelled_too, cancels_itself:
+        with asyncio.Runner() as runner:
+            trace(error_of_call(lambda: runner.run(main())))
     trace("-- twice")
     with asyncio.Runner() as runner:
         trace(error_of_call(lambda: runner.run(twice())))

@@ -103,7 +103,14 @@ LOOP_TWIN(16, "an exception in a callback goes to the exception handler, and the
     loop.call_later(0s, fail);
     loop.stop();
     loop.run_forever();
-    trace("ran");
+    trace("-- a done-callback, and what is no ordinary error");
+    Future<> future = loop.create_future<void>();
+    future.add_done_callback(fail);
+    future.add_done_callback([] { trace("the next one runs"); });
+    future.set_result();
+    loop.call_soon([] { throw CancelledError("thrown"); });
+    loop.stop();
+    loop.run_forever();
 }
 
 LOOP_TWIN(17,
@@ -174,6 +181,10 @@ TWIN(20, "a signal's callback runs as an ordinary callback, not where the signal
     ::kill(::getpid(), SIGUSR1);
     trace("after kill");
     co_await arrived;
+    Future<std::string> again = loop.create_future<std::string>();
+    loop.add_signal_handler(SIGUSR1, [again]() mutable { again.set_result("the second handler only"); });
+    ::kill(::getpid(), SIGUSR1);
+    trace(co_await again);
     trace("removed: " + yes(loop.remove_signal_handler(SIGUSR1)));
     trace("removed again: " + yes(loop.remove_signal_handler(SIGUSR1)));
     trace(ending_of_call([&] { loop.add_signal_handler(SIGKILL, handle); }));

@@ -101,7 +101,18 @@ def rule_16(loop):
     loop.call_later(0, fail)
     loop.stop()
     loop.run_forever()
-    trace("ran")
+    trace("-- a done-callback, and what is no ordinary error")
+
+    def cancelled():
+        raise asyncio.CancelledError("thrown")
+
+    future = loop.create_future()
+    future.add_done_callback(lambda _: fail())
+    future.add_done_callback(lambda _: trace("the next one runs"))
+    future.set_result(None)
+    loop.call_soon(cancelled)
+    loop.stop()
+    loop.run_forever()
 
 
 def rule_17(loop):
@@ -181,6 +192,10 @@ async def rule_20():
     os.kill(os.getpid(), signal.SIGUSR1)
     trace("after kill")
     await arrived
+    arrived = loop.create_future()
+    loop.add_signal_handler(signal.SIGUSR1, arrived.set_result, "the second handler only")
+    os.kill(os.getpid(), signal.SIGUSR1)
+    trace(await arrived)
     trace(f"removed: {yes(loop.remove_signal_handler(signal.SIGUSR1))}")
     trace(f"removed again: {yes(loop.remove_signal_handler(signal.SIGUSR1))}")
     trace(ending_of_call(lambda: loop.add_signal_handler(signal.SIGKILL, handle)))

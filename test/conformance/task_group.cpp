@@ -198,6 +198,26 @@ TWIN(78, "an external cancel cancels the children, waits for them and is raised;
     co_await run(task_group(at_the_end));
     co_await run(task_group(with_errors));
     co_await run(goes_on());
+
+    auto fails = [](Future<> future) -> Coro<> {
+        co_await future;
+        throw ValueError("at the same time");
+    };
+    for (const int count : {0, 1, 2}) {
+        trace("-- cancelled " + std::to_string(count) + " iterations after the child was woken");
+        Future<> future = loop.create_future<void>();
+        auto fails_meanwhile = [&](TaskGroup& group) -> Coro<> {
+            group.create_task(fails(future));
+            co_await sleep_ms(1000);
+        };
+        Task<> task = loop.create_task(task_group(fails_meanwhile));
+        co_await turns(2);
+        future.set_result();
+        co_await turns(count);
+        trace("cancel: " + yes(task.cancel("from outside")));
+        trace(group_text(co_await error_of(task)));
+        trace("cancelled: " + yes(task.cancelled()) + ", cancelling: " + std::to_string(task.cancelling()));
+    }
 }
 
 TWIN(79, "repeated cancels of the parent while the group ends leave no child behind") {
@@ -239,4 +259,13 @@ TWIN(79, "repeated cancels of the parent while the group ends leave no child beh
     task.cancel("the body only");
     trace(error_text(co_await error_of(task)));
     trace("cancelled: " + yes(task.cancelled()));
+    trace("-- raised by the body itself");
+    auto raises = [](TaskGroup& group) -> Coro<> {
+        group.create_task(child("child", 100));
+        co_await turns(1);
+        throw CancelledError("raised");
+    };
+    task = loop.create_task(task_group(raises));
+    trace(error_text(co_await error_of(task)));
+    trace("cancelled: " + yes(task.cancelled()) + ", cancelling: " + std::to_string(task.cancelling()));
 }

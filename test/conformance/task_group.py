@@ -229,6 +229,26 @@ async def rule_78():
     for body in in_the_body, at_the_end, with_errors, goes_on:
         await run(body())
 
+    async def fails_meanwhile(waits):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails(waits))
+            await sleep_ms(1000)
+
+    async def fails(future):
+        await future
+        raise ValueError("at the same time")
+
+    for count in 0, 1, 2:
+        trace(f"-- cancelled {count} iterations after the child was woken")
+        future = loop.create_future()
+        task = loop.create_task(fails_meanwhile(future))
+        await turns(2)
+        future.set_result(None)
+        await turns(count)
+        trace(f"cancel: {yes(task.cancel('from outside'))}")
+        trace(group_text(await error_of(task)))
+        trace(f"cancelled: {yes(task.cancelled())}, cancelling: {task.cancelling()}")
+
 
 async def rule_79():
     """repeated cancels of the parent while the group ends leave no child behind"""
@@ -271,3 +291,14 @@ async def rule_79():
     task.cancel("the body only")
     trace(error_text(await error_of(task)))
     trace(f"cancelled: {yes(task.cancelled())}")
+    trace("-- raised by the body itself")
+
+    async def raises():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child("child", 100))
+            await turns(1)
+            raise asyncio.CancelledError("raised")
+
+    task = loop.create_task(raises())
+    trace(error_text(await error_of(task)))
+    trace(f"cancelled: {yes(task.cancelled())}, cancelling: {task.cancelling()}")

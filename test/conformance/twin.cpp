@@ -1,4 +1,7 @@
 // The program of the C++ twins: `test_conformance RULE...` prints the trace of each rule named; without a rule, of all.
+#define DOCTEST_CONFIG_IMPLEMENT  // the harness refers to doctest
+#include <doctest/doctest.h>
+
 #include "twin.hpp"
 
 #include <cstdio>

@@ -104,9 +104,10 @@ class _Lacking(Exception):
 
 
 def report(loop: asyncio.AbstractEventLoop, context: dict) -> None:
-    """The exception handler of every twin. Messages lose what names objects and the module."""
+    """The exception handler of every twin. Messages lose what names objects, private classes and the module."""
     message = re.sub(r"^Exception in callback .*", "Exception in callback", context["message"], flags=re.DOTALL)
-    trace(f"report: {message.replace('asyncio.', '')}: {group_text(context.get('exception'))}")
+    message = message.replace("asyncio.", "").replace("_GatheringFuture", "Future")
+    trace(f"report: {message}: {group_text(context.get('exception'))}")
 
 
 def run(rule) -> None:
