@@ -61,6 +61,7 @@ void trace(std::string line) {
 
 void report(EventLoop&, const ExceptionContext& context) {
     std::string message = context.message;
+    if (message.starts_with("Exception in callback")) message = "Exception in callback";
     if (const auto found = message.find("weft::"); found != std::string::npos) message.erase(found, 6);
     trace("report: " + message + ": " + group_text(context.exception));
 }
