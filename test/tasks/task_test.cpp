@@ -453,6 +453,9 @@ public:
         inner_.watch_signal(number, std::move(callback));
     }
     void unwatch_signal(int number) noexcept override { inner_.unwatch_signal(number); }
+    std::unique_ptr<Executor> new_executor(std::string name, std::size_t max_workers) override {
+        return inner_.new_executor(std::move(name), max_workers);
+    }
     std::uint64_t entropy() override { return inner_.entropy(); }
     io::Network& network() override { return inner_.network(); }
 

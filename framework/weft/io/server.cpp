@@ -196,4 +196,11 @@ Coro<> Server::start_serving() {
     co_await sleep(Duration::zero());
 }
 
+std::string Server::repr() const {
+    std::string text;
+    for (const Address& address : sockets())
+        text += (text.empty() ? "" : ", ") + address.to_string();
+    return "<Server sockets=[" + text + "]>";
+}
+
 }  // namespace weft

@@ -150,6 +150,8 @@ public:
     void abort_clients() { state_->abort_clients(); }
     /// The addresses listened on, with the ports the system chose; empty once closed.
     std::vector<Address> sockets() const { return state_->addresses(); }
+    /// As asyncio's repr: "<Server sockets=[127.0.0.1:8888]>".
+    std::string repr() const;
     /// Their descriptors, in the same order (-1 where there is none).
     std::vector<int> filenos() const { return state_->descriptors(); }
     EventLoop& get_loop() const noexcept { return state_->loop(); }

@@ -19,6 +19,13 @@ std::optional<std::string> Transport::get_extra_info(std::string_view key) const
     return std::nullopt;
 }
 
+std::string Transport::repr() const {
+    const std::size_t size = get_write_buffer_size();
+    return "<Transport" + std::string(is_closing() ? " closing" : "") + " fd=" + std::to_string(fileno()) +
+           " read=" + (is_reading() ? "polling" : "idle") + " write=<" + (size > 0 ? "polling" : "idle") +
+           ", bufsize=" + std::to_string(size) + ">>";
+}
+
 namespace io {
 
 std::shared_ptr<SocketTransport> SocketTransport::open(EventLoop& loop, SocketRef socket,

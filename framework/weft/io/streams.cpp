@@ -321,6 +321,18 @@ Coro<Bytes> read_line(io::StreamRef state) {
 
 }  // namespace
 
+std::string StreamReader::repr() const {
+    std::string text = "<StreamReader";
+    if (state_->available() > 0) text += " " + std::to_string(state_->available()) + " bytes";
+    if (state_->saw_eof()) text += " eof";
+    if (state_->exception()) text += " exception=" + describe_exception(state_->exception());
+    return text + ">";
+}
+
+std::string StreamWriter::repr() const {
+    return "<StreamWriter transport=" + (state_->transport() ? state_->transport()->repr() : "None") + ">";
+}
+
 Coro<Bytes> StreamReader::readline() {
     return read_line(state_);
 }

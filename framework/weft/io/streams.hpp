@@ -237,6 +237,8 @@ public:
     bool at_eof() const noexcept { return state_->at_eof(); }
     /// The connection's error, or null.
     std::exception_ptr exception() const noexcept { return state_->exception(); }
+    /// As asyncio's repr: "<StreamReader 12 bytes eof>".
+    std::string repr() const;
     /// For the framework.
     const io::StreamRef& state() const noexcept { return state_; }
 
@@ -282,6 +284,8 @@ public:
     std::optional<Address> peername() const { return transport().peername(); }
     std::optional<Address> sockname() const { return transport().sockname(); }
     Transport& transport() const noexcept { return *state_->transport(); }
+    /// As asyncio's repr: "<StreamWriter transport=...>".
+    std::string repr() const;
 
 private:
     io::StreamRef state_;

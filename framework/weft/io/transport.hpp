@@ -64,6 +64,9 @@ public:
     virtual std::pair<std::size_t, std::size_t> get_write_buffer_limits() const noexcept = 0;
     virtual std::size_t get_write_buffer_size() const noexcept = 0;
 
+    /// As asyncio's repr: "<Transport fd=7 read=polling write=<idle, bufsize=0>>".
+    std::string repr() const;
+
     // get_extra_info, by name
 
     /// The peer's address; nothing if the transport has none.

@@ -187,6 +187,7 @@ public:
         const T* value = find();
         return value ? *value : std::move(fallback);
     }
+    std::string repr() const { return "<ContextVar name='" + name_ + "'>"; }
     /// Gives the variable a value in the current context, and a token with which to take that back.
     Token set(T value) {
         detail::ContextSlot& slot = detail::require_current_context();
@@ -257,6 +258,7 @@ public:
     }
     /// How many variables have a value.
     std::size_t size() const noexcept { return state_->slot.map ? state_->slot.map->size() : 0; }
+    std::string repr() const { return "<Context of " + std::to_string(size()) + " variables>"; }
     /// The same context.
     bool operator==(const Context& other) const noexcept { return state_ == other.state_; }
     /// For the framework.

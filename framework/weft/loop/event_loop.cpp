@@ -66,6 +66,12 @@ EventLoop::EventLoop(std::unique_ptr<Backend> backend)
     backend_->attach(*this);
 }
 
+std::string EventLoop::repr() const {
+    const auto text = [](bool value) { return value ? std::string("True") : std::string("False"); };
+    return "<EventLoop backend=" + std::string(backend_->name()) + " running=" + text(is_running()) +
+           " closed=" + text(closed_) + " debug=" + text(debug_) + ">";
+}
+
 EventLoop::~EventLoop() {
     assert(!is_running());
     if (!closed_) close();

@@ -120,6 +120,8 @@ public:
     void close();
     bool is_running() const noexcept { return running_.load(std::memory_order_relaxed); }
     bool is_closed() const noexcept { return closed_; }
+    /// As asyncio's repr.
+    std::string repr() const;
     /// The time of the loop's clock.
     TimePoint time() const noexcept { return backend_->now(); }
 

@@ -2,6 +2,8 @@
 
 #include <weft/loop/event_loop.hpp>
 
+#include <cstdio>
+
 namespace weft::detail {
 
 bool HandleState::leave_pending(State next) noexcept {
@@ -47,11 +49,21 @@ void HandleState::discard() noexcept {
 }
 
 std::string HandleState::describe() const {
+    return "<Handle " + text() + ">";
+}
+
+std::string HandleState::text() const {
     switch (state_.load(std::memory_order_relaxed)) {
-    case State::cancelled: return "<Handle cancelled>";
-    case State::finished: return "<Handle finished>";
-    default: return "<Handle " + demangle(callback_.target_type().name()) + ">";
+    case State::cancelled: return "cancelled";
+    case State::finished: return "finished";
+    default: return demangle(callback_.target_type().name());
     }
+}
+
+std::string TimerState::describe() const {
+    char seconds[32];
+    std::snprintf(seconds, sizeof seconds, "%.6f", std::chrono::duration<double>(when_.time_since_epoch()).count());
+    return "<TimerHandle when=" + std::string(seconds) + " " + text() + ">";
 }
 
 void TimerState::on_cancel() noexcept {

@@ -72,6 +72,9 @@ protected:
     /// Told on the loop's thread, once, when cancel() took effect.
     virtual void on_cancel() noexcept {}
 
+    /// State and callback, for describe().
+    std::string text() const;
+
 private:
     bool leave_pending(State next) noexcept;
 
@@ -93,6 +96,8 @@ public:
     bool in_heap = false;
     std::uint64_t sequence = 0;  // the order of scheduling, set by the heap
 
+    std::string describe() const override;
+
 private:
     void on_cancel() noexcept override;
     TimePoint when_;
@@ -112,6 +117,8 @@ public:
     bool cancelled() const noexcept { return state_ && state_->cancelled(); }
     /// False for a default-constructed handle.
     explicit operator bool() const noexcept { return static_cast<bool>(state_); }
+    /// As asyncio's repr: the type of the callback, or "cancelled".
+    std::string repr() const { return state_ ? state_->describe() : "<Handle>"; }
 
 protected:
     detail::Ref<detail::HandleState> state_;

@@ -7,6 +7,17 @@ ConcurrentBase::State ConcurrentBase::state() const {
     return state_;
 }
 
+std::string ConcurrentBase::repr() const {
+    switch (state()) {
+    case State::pending: return "<ConcurrentFuture pending>";
+    case State::running: return "<ConcurrentFuture running>";
+    case State::cancelled: return "<ConcurrentFuture cancelled>";
+    case State::finished: break;
+    }
+    return exception_ ? "<ConcurrentFuture finished exception=" + describe_exception(exception_) + ">"
+                      : "<ConcurrentFuture finished>";
+}
+
 bool ConcurrentBase::done() const {
     const State now = state();
     return now == State::cancelled || now == State::finished;

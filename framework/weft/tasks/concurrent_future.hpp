@@ -39,6 +39,7 @@ public:
         if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
     }
     State state() const;
+    std::string repr() const;
     bool done() const;
     bool cancel();
     bool set_running_or_notify_cancel();
@@ -147,6 +148,7 @@ public:
             fn(ConcurrentFuture(detail::Ref<State>(state)));
         });
     }
+    std::string repr() const { return state_->repr(); }
     /// Same state.
     bool operator==(const ConcurrentFuture& other) const noexcept { return state_ == other.state_; }
 

@@ -119,6 +119,14 @@ public:
         return id.get() && state_->remove_callback(*id.get()) ? 1 : 0;
     }
 
+    /// As asyncio's repr: state, and result or exception; of a task also its name and where it waits.
+    std::string repr() const {
+        if (!state_) return "<Future>";
+        std::string value;
+        if (done() && storage()) value = detail::value_text(*storage());
+        return state_->repr(value);
+    }
+
     const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
 
 protected:

@@ -57,6 +57,16 @@ std::exception_ptr FutureBase::make_cancelled_error() const {
     return std::make_exception_ptr(cancel_message_ ? CancelledError(*cancel_message_) : CancelledError());
 }
 
+std::string FutureBase::repr(const std::string& value) const {
+    switch (state_) {
+    case State::pending: return "<" + std::string(waiter_kind()) + " pending>";
+    case State::cancelled: return "<" + std::string(waiter_kind()) + " cancelled>";
+    case State::finished: break;
+    }
+    return "<" + std::string(waiter_kind()) + " finished " +
+           (exception_ ? "exception=" + describe_exception(exception_) : "result=" + value) + ">";
+}
+
 std::exception_ptr FutureBase::exception() {
     if (state_ == State::pending) throw InvalidStateError("Exception is not set.");
     if (state_ == State::cancelled) std::rethrow_exception(make_cancelled_error());

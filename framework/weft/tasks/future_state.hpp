@@ -13,7 +13,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <typeinfo>
 
 namespace weft {
 
@@ -47,11 +49,15 @@ public:
     bool done() const noexcept { return state_ != State::pending; }
     bool is_cancelled() const noexcept { return state_ == State::cancelled; }
     bool has_exception() const noexcept { return static_cast<bool>(exception_); }
+    /// Without marking it as seen.
+    const std::exception_ptr& peek_exception() const noexcept { return exception_; }
 
     /// Future::cancel; overridden by tasks and by futures that stand for others.
     virtual bool cancel(const std::string* message);
     bool cancel_wait(const std::string* message) final { return cancel(message); }
     std::string_view waiter_kind() const noexcept override { return "Future"; }
+    /// As asyncio's repr; `value` is what a finished future shows as its result.
+    virtual std::string repr(const std::string& value) const;
     /// Where the value is, for the typed handles.
     virtual void* value_address() noexcept = 0;
     /// The task this is the state of, or null.
@@ -128,6 +134,21 @@ private:
     std::exception_ptr exception_;
     std::unique_ptr<std::string> cancel_message_;
 };
+
+/// A value as text, if it is of a kind that has an obvious one; else the name of its type.
+template <class T>
+std::string value_text(const T& value) {
+    if constexpr (std::is_same_v<T, None>)
+        return "None";
+    else if constexpr (std::is_same_v<T, bool>)
+        return value ? "true" : "false";
+    else if constexpr (std::is_arithmetic_v<T>)
+        return std::to_string(value);
+    else if constexpr (std::is_convertible_v<const T&, std::string_view>)
+        return "'" + std::string(std::string_view(value)) + "'";
+    else
+        return "<" + demangle(typeid(T).name()) + ">";
+}
 
 /// How a value of type T is kept: references as pointers, void as nothing.
 template <class T>

@@ -228,6 +228,8 @@ public:
     std::vector<std::source_location> get_stack() const { return task_->await_stack(); }
     void print_stack() const { detail::write_stderr(detail::format_stack(*task_)); }
     EventLoop& get_loop() const noexcept { return task_->loop(); }
+    /// As asyncio's repr: state, name and where it waits.
+    std::string repr() const { return task_ ? task_->describe() : "<Task>"; }
     /// The same task.
     bool operator==(const CurrentTask& other) const noexcept { return task_ == other.task_; }
     template <class T>

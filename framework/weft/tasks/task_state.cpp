@@ -238,11 +238,21 @@ void TaskBase::visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) {
     if (waiter_) waiter_->visit_awaited_tasks(visit);
 }
 
-std::string TaskBase::describe() const {
-    std::string text = "<Task '" + task_name() + "' " + std::string(task_state());
-    const auto stack = await_stack();
-    if (!stack.empty())
-        text += " at " + std::string(stack.back().file_name()) + ":" + std::to_string(stack.back().line());
+std::string TaskBase::repr(const std::string& value) const {
+    std::string text = "<Task " + std::string(task_state()) + (must_cancel_ ? " cancelling" : "") + " name='" +
+                       task_name() + "'";
+    const PromiseBase* leaf = leaf_;
+    if (leaf) {
+        const PromiseBase* root = leaf;
+        while (root->parent())
+            root = root->parent();
+        text += std::string(" coro=<") + root->awaits_at().function_name() + "> at " + leaf->awaits_at().file_name() +
+                ":" + std::to_string(leaf->awaits_at().line());
+    }
+    if (waiter_) text += " wait_for=<" + std::string(waiter_->waiter_kind()) + ">";
+    if (done() && !is_cancelled())
+        text += has_exception() ? " exception=" + describe_exception(peek_exception())
+                                : value.empty() ? std::string() : " result=" + value;
     return text + ">";
 }
 

@@ -103,9 +103,10 @@ public:
     // ReadyNode
     void run() final { step(); }
     void discard() noexcept final {}  // the table destroys pending tasks
-    std::string describe() const final;
+    std::string describe() const final { return repr({}); }
 
     // Future
+    std::string repr(const std::string& value) const final;
     bool cancel(const std::string* message) final;
     TaskBase* as_task() noexcept final { return this; }
     std::string_view waiter_kind() const noexcept final { return "Task"; }

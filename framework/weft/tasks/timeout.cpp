@@ -1,5 +1,7 @@
 #include <weft/tasks/timeout.hpp>
 
+#include <cstdio>
+
 namespace weft {
 
 const char* Timeout::name_of(State state) noexcept {
@@ -11,6 +13,16 @@ const char* Timeout::name_of(State state) noexcept {
     case State::finished: return "finished";
     }
     return "";
+}
+
+std::string Timeout::repr() const {
+    std::string text = "<Timeout [" + std::string(name_of(state_)) + "]";
+    if (state_ == State::active && when_) {
+        char seconds[32];
+        std::snprintf(seconds, sizeof seconds, "%.3f", std::chrono::duration<double>(when_->time_since_epoch()).count());
+        text += " when=" + std::string(seconds);
+    }
+    return text + ">";
 }
 
 void Timeout::enter() {

@@ -68,6 +68,8 @@ public:
     /// Moves the deadline; one that has passed fires in the next iteration; nothing disarms it. RuntimeError unless
     /// the body is running and the deadline has not struck.
     void reschedule(std::optional<TimePoint> when);
+    /// As asyncio's repr: "<Timeout [active] when=12.5>".
+    std::string repr() const;
     /// True once the deadline has struck.
     bool expired() const noexcept { return state_ == State::expiring || state_ == State::expired; }
 
