@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -59,28 +60,52 @@ private:
 
 /// What put() gives.
 template <class TypedState>
-class QueuePut final : public QueueWait, public LeafAwaitable<QueuePut<TypedState>, void> {
+class QueuePut final : public LeafAwaitable<QueuePut<TypedState>, void> {
+    using Item = typename TypedState::Item;
+
 public:
-    QueuePut(const Ref<TypedState>& queue, typename TypedState::Item&& item)
-        : QueueWait(queue, Side::putter), item_(std::move(item)) {}
+    QueuePut(const Ref<TypedState>& queue, Item&& item) : queue_(queue), item_(std::move(item)) {}
+    /// Only before it waits.
+    QueuePut(QueuePut&& other) noexcept(std::is_nothrow_move_constructible_v<Item>)
+        : queue_(std::move(other.queue_)), item_(std::move(other.item_)) {}
+
+    bool await_ready() const noexcept { return !queue_->full() || queue_->is_shut_down(); }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle) {
+        wait_.emplace(*queue_, QueueWait::Side::putter, handle.promise());
+    }
     void await_resume() {
-        finish();
-        static_cast<TypedState&>(core()).put_nowait(std::move(item_));
+        if (wait_) wait_->finish();
+        queue_->put_nowait(std::move(item_));
     }
 
 private:
-    typename TypedState::Item item_;
+    Ref<TypedState> queue_;
+    std::optional<QueueWait> wait_;
+    Item item_;
 };
 
 /// What get() gives.
 template <class TypedState>
-class QueueGet final : public QueueWait, public LeafAwaitable<QueueGet<TypedState>, typename TypedState::Item> {
+class QueueGet final : public LeafAwaitable<QueueGet<TypedState>, typename TypedState::Item> {
 public:
-    explicit QueueGet(const Ref<TypedState>& queue) noexcept : QueueWait(queue, Side::getter) {}
-    typename TypedState::Item await_resume() {
-        finish();
-        return static_cast<TypedState&>(core()).get_nowait();
+    explicit QueueGet(const Ref<TypedState>& queue) noexcept : queue_(queue) {}
+    /// Only before it waits.
+    QueueGet(QueueGet&& other) noexcept : queue_(std::move(other.queue_)) {}
+
+    bool await_ready() const noexcept { return !queue_->empty() || queue_->is_shut_down(); }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle) {
+        wait_.emplace(*queue_, QueueWait::Side::getter, handle.promise());
     }
+    typename TypedState::Item await_resume() {
+        if (wait_) wait_->finish();
+        return queue_->get_nowait();
+    }
+
+private:
+    Ref<TypedState> queue_;
+    std::optional<QueueWait> wait_;
 };
 
 /// What the queues have in common; they differ in which item is next.

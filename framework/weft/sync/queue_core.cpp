@@ -6,41 +6,21 @@ namespace weft::detail {
 
 // QueueWait
 
-void QueueWait::wait(PromiseBase& promise) {
-    TaskBase& task = promise.task();
-    if (!core_->binding_.accepts(task.loop())) throw_bound_elsewhere(core_->repr());
-    task_ = &task;
-    state_ = State::waiting;
-    list().append(*this);
-    task.suspend(promise, this);
-}
-
 bool QueueWait::cancel_wait(const std::string* message) {
     if (state_ != State::waiting) return false;
     state_ = State::cancelled;
-    task_->note_cancel_message(message);
-    task_->loop().schedule(*static_cast<ReadyNode*>(this));
+    task_.note_cancel_message(message);
+    task_.loop().schedule(*static_cast<ReadyNode*>(this));
     return true;
 }
 
 void QueueWait::run() {
-    if (state_ == State::woken && !await_ready() && !task_->must_cancel()) {
+    if (state_ == State::woken && !has_chance() && !core_.is_shut_down() && !task_.must_cancel()) {
         state_ = State::waiting;
         list().append(*this);
         return;
     }
-    task_->run();
-}
-
-void QueueWait::end_wait() {
-    unlink();
-    TaskBase* task = std::exchange(task_, nullptr);
-    try {
-        task->check_cancelled(state_ == State::cancelled);
-    } catch (...) {
-        if (state_ == State::woken && has_chance()) QueueCore::wake_next(list());
-        throw;
-    }
+    task_.run();
 }
 
 // QueueCore

@@ -17,56 +17,45 @@ namespace weft::detail {
 
 class QueueCore;
 
-/// The wait to put or to get.
+/// The wait of a put or get that cannot go on at once; made when it suspends.
 ///
-///     idle -> waiting -> woken | cancelled        woken -> waiting, if somebody else was faster
-class QueueWait : public Waiter, public ReadyNode, public WaiterLink<QueueWait> {
+///     waiting -> woken | cancelled        woken -> waiting, if somebody else was faster
+class QueueWait final : public ReadyNode, public Waiter, public WaiterLink<QueueWait> {
 public:
     enum class Side : std::uint8_t { getter, putter };
 
-    bool is_waiting() const noexcept { return state_ == State::waiting; }
-    void wake() noexcept;
+    /// Suspends the task; `core` must live until it has resumed. RuntimeError if it belongs to another loop.
+    QueueWait(QueueCore& core, Side side, PromiseBase& promise);
+    ~QueueWait() { unlink(); }
 
-    // Waiter
-    bool cancel_wait(const std::string* message) final;
-    std::string_view waiter_kind() const noexcept final { return side_ == Side::getter ? "Queue.get" : "Queue.put"; }
+    bool is_waiting() const noexcept { return state_ == State::waiting; }
+    void wake() noexcept {
+        state_ = State::woken;
+        task_.loop().schedule(*static_cast<ReadyNode*>(this));
+    }
+    /// First thing after resuming: throws CancelledError and, if this was woken, wakes the next one instead.
+    void finish();
 
     // ReadyNode
-    void run() final;
-    void discard() noexcept final {}
-    std::string describe() const final { return task_->describe(); }
+    void run() override;
+    void discard() noexcept override {}
+    std::string describe() const override { return task_.describe(); }
 
-    bool await_ready() const noexcept;
-    template <class P>
-    void await_suspend(std::coroutine_handle<P> handle) {
-        wait(handle.promise());
-    }
-
-protected:
-    QueueWait(Ref<QueueCore> core, Side side) noexcept;
-    /// Only before it waits.
-    QueueWait(QueueWait&& other) noexcept;
-    ~QueueWait();
-
-    /// First thing after resuming: throws CancelledError and, if this was woken, wakes the next one instead.
-    void finish() {
-        if (task_) end_wait();
-    }
-    QueueCore& core() const noexcept { return *core_; }
+    // Waiter
+    bool cancel_wait(const std::string* message) override;
+    std::string_view waiter_kind() const noexcept override { return side_ == Side::getter ? "Queue.get" : "Queue.put"; }
 
 private:
-    enum class State : std::uint8_t { idle, waiting, woken, cancelled };
+    enum class State : std::uint8_t { waiting, woken, cancelled };
 
-    void wait(PromiseBase& promise);
-    void end_wait();
     WaiterList<QueueWait>& list() const noexcept;
     /// There is an item to get, or room to put one.
     bool has_chance() const noexcept;
 
-    Ref<QueueCore> core_;
-    TaskBase* task_ = nullptr;
+    QueueCore& core_;
+    TaskBase& task_;
     const Side side_;
-    State state_ = State::idle;
+    State state_ = State::waiting;
 };
 
 class QueueCore : public Pooled {
@@ -112,6 +101,11 @@ public:
         if (!putters_.empty()) wake_next(putters_);
     }
     void task_done();
+    /// RuntimeError unless the queue belongs to `loop` or to none yet.
+    void bind(EventLoop& loop) {
+        if (!binding_.accepts(loop)) [[unlikely]]
+            throw_bound_elsewhere(repr());
+    }
 
 protected:
     virtual ~QueueCore() = default;
@@ -162,24 +156,26 @@ private:
 
 // Implementation
 
-inline QueueWait::QueueWait(Ref<QueueCore> core, Side side) noexcept : core_(std::move(core)), side_(side) {}
-inline QueueWait::QueueWait(QueueWait&& other) noexcept : core_(std::move(other.core_)), side_(other.side_) {}
-inline QueueWait::~QueueWait() {
-    unlink();
-}
-
-inline bool QueueWait::has_chance() const noexcept {
-    return side_ == Side::getter ? !core_->empty() : !core_->full();
-}
-inline bool QueueWait::await_ready() const noexcept {
-    return has_chance() || core_->is_shut_down();
-}
 inline WaiterList<QueueWait>& QueueWait::list() const noexcept {
-    return side_ == Side::getter ? core_->getters_ : core_->putters_;
+    return side_ == Side::getter ? core_.getters_ : core_.putters_;
 }
-inline void QueueWait::wake() noexcept {
-    state_ = State::woken;
-    task_->loop().schedule(*static_cast<ReadyNode*>(this));
+inline bool QueueWait::has_chance() const noexcept {
+    return side_ == Side::getter ? !core_.empty() : !core_.full();
+}
+inline QueueWait::QueueWait(QueueCore& core, Side side, PromiseBase& promise)
+    : core_(core), task_(promise.task()), side_(side) {
+    core.bind(task_.loop());
+    list().append(*this);
+    task_.suspend(promise, this);
+}
+inline void QueueWait::finish() {
+    unlink();
+    try {
+        task_.check_cancelled(state_ == State::cancelled);
+    } catch (...) {
+        if (state_ == State::woken && has_chance()) QueueCore::wake_next(list());
+        throw;
+    }
 }
 
 inline void QueueCore::wake_next(WaiterList<QueueWait>& waits) noexcept {

@@ -40,8 +40,8 @@ protected:
 private:
     friend class WaiterList<Node>;
     WaiterList<Node>* list_ = nullptr;
-    Node* previous_ = nullptr;
-    Node* next_ = nullptr;
+    Node* previous_;  // these two only mean something in a list
+    Node* next_;
 };
 
 /// Nodes in the order they came; it does not own them.
