@@ -43,6 +43,7 @@ public:
 
     // Waiter
     bool cancel_wait(const std::string* message) override;
+    bool wait_was_cancelled() const noexcept override { return state_ == State::cancelled; }
     std::string_view waiter_kind() const noexcept override { return side_ == Side::getter ? "Queue.get" : "Queue.put"; }
 
 private:
