@@ -37,6 +37,9 @@ GOALS = {
     "timer_fire": 400,
     "gather": 60,
     "cancel": None,
+    "queue": 45,
+    "lock": 10,
+    "event": None,
 }
 
 

@@ -3,6 +3,7 @@
 #include "measure.hpp"
 
 #include <boost/asio.hpp>
+#include <boost/asio/experimental/channel.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 
 #include <chrono>
@@ -24,6 +25,9 @@ using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Execut
 using Acceptor = asio::basic_socket_acceptor<tcp, Executor>;
 template <class T = void>
 using Awaitable = asio::awaitable<T, Executor>;
+
+using Channel = asio::experimental::basic_channel<Executor, asio::experimental::channel_traits<>,
+                                                  void(boost::system::error_code, int)>;
 
 constexpr asio::use_awaitable_t<Executor> use_awaitable;
 
@@ -202,6 +206,31 @@ double cancel() {
     return time;
 }
 
+Awaitable<> echo(Channel& in, Channel& out) {
+    for (int i = 0; i < bench::round_trips; ++i) {
+        const int item = co_await in.async_receive(use_awaitable);
+        co_await out.async_send(boost::system::error_code(), item, use_awaitable);
+    }
+}
+
+Awaitable<> ask(Channel& out, Channel& in) {
+    long sum = 0;
+    for (int i = 0; i < bench::round_trips; ++i) {
+        co_await out.async_send(boost::system::error_code(), i, use_awaitable);
+        sum += co_await in.async_receive(use_awaitable);
+    }
+    bench::keep(sum);
+}
+
+double queue() {
+    asio::io_context io(1);
+    Channel there(io.get_executor(), 1);  // room for the item on its way
+    Channel back(io.get_executor(), 1);
+    asio::co_spawn(io.get_executor(), echo(there, back), rethrow);
+    asio::co_spawn(io.get_executor(), ask(there, back), rethrow);
+    return bench::cpu_time_of([&] { io.run(); });
+}
+
 }  // namespace
 
 int main() {
@@ -214,4 +243,5 @@ int main() {
     bench::report("timer_fire", bench::timers, timer_fire);
     bench::report("gather", 1.0 * bench::gathers * bench::children_per_gather, gather);
     bench::report("cancel", 1.0 * bench::cancel_batches * bench::cancels_per_batch, cancel);
+    bench::report("queue", bench::round_trips, queue);
 }

@@ -21,6 +21,8 @@ CHILDREN_PER_GATHER = 1_000
 GATHERS = 20
 CANCELS_PER_BATCH = 1_000
 CANCEL_BATCHES = 5
+ROUND_TRIPS = 50_000
+LOCK_ROUNDS = 200_000
 REPETITIONS = 3
 
 
@@ -124,6 +126,46 @@ async def cancel():
     return elapsed
 
 
+async def queue():
+    there = asyncio.Queue()
+    back = asyncio.Queue()
+
+    async def echo():
+        for _ in range(ROUND_TRIPS):
+            await back.put(await there.get())
+
+    other = asyncio.create_task(echo())
+    for i in range(ROUND_TRIPS):
+        await there.put(i)
+        await back.get()
+    await other
+
+
+async def lock():
+    alone = asyncio.Lock()
+    for _ in range(LOCK_ROUNDS):
+        await alone.acquire()
+        alone.release()
+
+
+async def event():
+    there = asyncio.Event()
+    back = asyncio.Event()
+
+    async def answer():
+        for _ in range(ROUND_TRIPS):
+            await there.wait()
+            there.clear()
+            back.set()
+
+    other = asyncio.create_task(answer())
+    for _ in range(ROUND_TRIPS):
+        there.set()
+        await back.wait()
+        back.clear()
+    await other
+
+
 OPERATIONS = {
     switch: TASKS * SWITCHES_PER_TASK,
     switch_socket: TASKS * SWITCHES_PER_TASK,
@@ -134,6 +176,9 @@ OPERATIONS = {
     timer_fire: TIMERS,
     gather: GATHERS * CHILDREN_PER_GATHER,
     cancel: CANCEL_BATCHES * CANCELS_PER_BATCH,
+    queue: ROUND_TRIPS,
+    lock: LOCK_ROUNDS,
+    event: ROUND_TRIPS,
 }
 
 

@@ -209,6 +209,40 @@ private:
     std::coroutine_handle<promise_type> handle_;
 };
 
+/// Room for one item, and for one coroutine that waits for it.
+class Slot {
+public:
+    void put(int item) noexcept {
+        item_ = item;
+        full_ = true;
+        if (waiter_ != nullptr) loop.push(*std::exchange(waiter_, nullptr));
+    }
+    auto get() noexcept {
+        class Get : ReadyCoroutine {
+        public:
+            explicit Get(Slot& slot) : slot_(slot) {}
+            bool await_ready() const noexcept { return slot_.full_; }
+            void await_suspend(std::coroutine_handle<> handle) noexcept {
+                coroutine = handle;
+                slot_.waiter_ = this;
+            }
+            int await_resume() const noexcept {
+                slot_.full_ = false;
+                return slot_.item_;
+            }
+
+        private:
+            Slot& slot_;
+        };
+        return Get(*this);
+    }
+
+private:
+    int item_ = 0;
+    bool full_ = false;
+    ReadyCoroutine* waiter_ = nullptr;
+};
+
 Task empty() {
     co_return;
 }
@@ -249,6 +283,24 @@ Task switch_tasks() {
     }
 }
 
+Task echo(Slot& in, Slot& out) {
+    for (int i = 0; i < bench::round_trips; ++i)
+        out.put(co_await in.get());
+}
+
+Task queue() {
+    Slot there;
+    Slot back;
+    Task other = echo(there, back);
+    long sum = 0;
+    for (int i = 0; i < bench::round_trips; ++i) {
+        there.put(i);
+        sum += co_await back.get();
+    }
+    co_await other;
+    bench::keep(sum);
+}
+
 void schedule_calls(int& calls) {
     for (int i = 0; i < bench::calls_per_batch; ++i) {
         loop.call_soon([&calls] {
@@ -271,4 +323,5 @@ int main() {
     bench::report("spawn_join", bench::spawns, [] { return run(spawn_and_join); });
     bench::report("await_child", bench::awaits, [] { return run(await_children); });
     bench::report("call_soon", bench::calls, call_soon);
+    bench::report("queue", bench::round_trips, [] { return run(queue); });
 }

@@ -19,6 +19,12 @@
 //   gather         one task gathers `children_per_gather` empty children, `gathers` times; per child
 //   cancel         `cancels_per_batch` tasks wait on a timer and all are cancelled; from the cancelling till all have
 //                  unwound and ended, without their start; per task
+//   queue          two tasks hand an item there and back through two queues, `round_trips` times; per round trip, which
+//                  is two puts, two gets that have to wait, and two switches
+//   lock           one task takes a lock that nobody else wants and releases it, `lock_rounds` times; per time
+//   event          two tasks wake each other through two events, `round_trips` times; per round trip, which is two
+//   sets,
+//                  two waits, and two switches
 
 #include <algorithm>
 #include <array>
@@ -39,6 +45,8 @@ inline constexpr int children_per_gather = 1'000;
 inline constexpr int gathers = 500;
 inline constexpr int cancels_per_batch = 1'000;
 inline constexpr int cancel_batches = 20;
+inline constexpr int round_trips = 500'000;
+inline constexpr int lock_rounds = 5'000'000;
 
 /// Nanoseconds of CPU this process has used.
 inline double cpu_time() {

@@ -158,6 +158,54 @@ double cancel_tasks() {
     return time;
 }
 
+Coro<> echo(Queue<int> in, Queue<int> out) {
+    for (int i = 0; i < bench::round_trips; ++i) {
+        const int item = co_await in.get();
+        co_await out.put(item);
+    }
+}
+
+Coro<> queue() {
+    Queue<int> there;
+    Queue<int> back;
+    Task<> other = create_task(echo(there, back));
+    std::int64_t sum = 0;
+    for (int i = 0; i < bench::round_trips; ++i) {
+        co_await there.put(i);
+        sum += co_await back.get();
+    }
+    co_await other;
+    bench::keep(sum);
+}
+
+Coro<> lock() {
+    Lock lock;
+    for (int i = 0; i < bench::lock_rounds; ++i) {
+        co_await lock.acquire();
+        lock.release();
+    }
+}
+
+Coro<> answer(Event in, Event out) {
+    for (int i = 0; i < bench::round_trips; ++i) {
+        co_await in.wait();
+        in.clear();
+        out.set();
+    }
+}
+
+Coro<> event() {
+    Event there;
+    Event back;
+    Task<> other = create_task(answer(there, back));
+    for (int i = 0; i < bench::round_trips; ++i) {
+        there.set();
+        co_await back.wait();
+        back.clear();
+    }
+    co_await other;
+}
+
 }  // namespace
 
 int main() {
@@ -171,4 +219,7 @@ int main() {
     bench::report("gather", 1.0 * bench::gathers * bench::children_per_gather,
                   [] { return time_on_loop(gather_children); });
     bench::report("cancel", 1.0 * bench::cancel_batches * bench::cancels_per_batch, cancel_tasks);
+    bench::report("queue", bench::round_trips, [] { return time_on_loop(queue); });
+    bench::report("lock", bench::lock_rounds, [] { return time_on_loop(lock); });
+    bench::report("event", bench::round_trips, [] { return time_on_loop(event); });
 }

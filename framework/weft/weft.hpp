@@ -9,6 +9,12 @@
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>
 #include <weft/services/executor.hpp>
+#include <weft/sync/barrier.hpp>
+#include <weft/sync/condition.hpp>
+#include <weft/sync/event.hpp>
+#include <weft/sync/lock.hpp>
+#include <weft/sync/queue.hpp>
+#include <weft/sync/semaphore.hpp>
 #include <weft/tasks/as_completed.hpp>
 #include <weft/tasks/concurrent_future.hpp>
 #include <weft/tasks/coro.hpp>

@@ -179,3 +179,77 @@ TEST_CASE("nothing is allocated per future wake-up, done-callback and task" * do
         CHECK(spawned == 0);
     });
 }
+
+TEST_CASE("nothing is allocated per lock, event, condition, semaphore, contended or not" * doctest::skip(!pooled)) {
+    run_on_each_backend([]() -> Coro<> {
+        auto alone = [](int n) -> Coro<> {
+            Lock lock;
+            Semaphore semaphore(2);
+            for (int i = 0; i < n; ++i) {
+                co_await lock.acquire();
+                lock.release();
+                auto guard = co_await lock.scoped();
+                auto permit = co_await semaphore.scoped();
+            }
+        };
+        const long free = co_await allocations_of(alone);
+        CHECK(free == 0);
+        auto both = [](int n) -> Coro<> {
+            Lock lock;
+            Semaphore semaphore(1);
+            Condition condition;
+            auto body = [&](int rounds) -> Coro<> {
+                for (int i = 0; i < rounds; ++i) {
+                    auto guard = co_await lock.scoped();
+                    auto permit = co_await semaphore.scoped();
+                    co_await sleep(0s);
+                }
+                auto held = co_await condition.scoped();
+                condition.notify_all();
+                co_await condition.wait();
+                condition.notify_all();
+            };
+            Task<> other = create_task(body(n / 2));
+            co_await body(n / 2);
+            co_await other;
+        };
+        const long contended = co_await allocations_of(both);
+        CHECK(contended == 0);
+        auto events = [](int n) -> Coro<> {
+            Event event;
+            for (int i = 0; i < n; ++i) {
+                get_running_loop().call_soon([&event] { event.set(); });
+                co_await event.wait();
+                event.clear();
+            }
+        };
+        const long woken = co_await allocations_of(events);
+        CHECK(woken == 0);
+    });
+}
+
+TEST_CASE("nothing is allocated per item that goes through a queue" * doctest::skip(!pooled)) {
+    run_on_each_backend([]() -> Coro<> {
+        Queue<int> there;
+        Queue<int> back(1);
+        PriorityQueue<int> least;
+        auto echo = [&](int n) -> Coro<> {
+            for (int i = 0; i < n; ++i) {
+                const int item = co_await there.get();
+                co_await back.put(item);
+            }
+        };
+        auto round = [&](int n) -> Coro<> {
+            Task<> other = create_task(echo(n));
+            for (int i = 0; i < n; ++i) {
+                co_await there.put(i);
+                const int item = co_await back.get();
+                co_await least.put(item);
+                (void)co_await least.get();
+            }
+            co_await other;
+        };
+        const long count = co_await allocations_of(round);
+        CHECK(count == 0);
+    });
+}

@@ -139,6 +139,26 @@ private:
     std::size_t consumed_;
 };
 
+/// get_nowait() of a queue that has nothing (asyncio.QueueEmpty).
+class QueueEmpty : public std::runtime_error {
+public:
+    QueueEmpty() : std::runtime_error("the queue is empty") {}
+};
+/// put_nowait() into a queue that has no room (asyncio.QueueFull).
+class QueueFull : public std::runtime_error {
+public:
+    QueueFull() : std::runtime_error("the queue is full") {}
+};
+/// A queue that was shut down takes nothing more, or has nothing left to give (asyncio.QueueShutDown).
+class QueueShutDown : public std::runtime_error {
+public:
+    QueueShutDown() : std::runtime_error("the queue is shut down") {}
+};
+/// The barrier was aborted, or reset while a task waited at it (asyncio.BrokenBarrierError).
+class BrokenBarrierError : public RuntimeError {
+    using RuntimeError::RuntimeError;
+};
+
 /// One line that says what `error` is: its type and message.
 std::string describe_exception(const std::exception_ptr& error);
 

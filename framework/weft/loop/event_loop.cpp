@@ -28,6 +28,7 @@ void forget_loops_in_forked_children() {
 
 std::atomic<std::uint64_t> next_id_block{0};
 constexpr std::uint64_t id_block = 1024;
+std::atomic<std::uint64_t> next_loop_id{1};
 thread_local constinit std::uint64_t next_id = 0;
 thread_local constinit std::uint64_t end_of_ids = 0;
 
@@ -57,6 +58,7 @@ struct EventLoop::Registries {
 EventLoop::EventLoop(std::unique_ptr<Backend> backend)
     : slow_callback_duration(constants::slow_callback_duration),
       polls_each_iteration_(backend->polls_each_iteration()),
+      id_(detail::next_loop_id.fetch_add(1, std::memory_order_relaxed)),
       backend_(std::move(backend)),
       registries_(std::make_unique<Registries>()),
       inbox_(std::make_shared<detail::Inbox>(*backend_)) {

@@ -21,6 +21,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -285,6 +286,8 @@ public:
     /// How other threads reach this loop, also when it may be gone.
     const std::shared_ptr<detail::Inbox>& inbox() const noexcept { return inbox_; }
     detail::RemoteNodes& remote_nodes() noexcept { return remote_nodes_; }
+    /// A number that no other loop of the process ever has: an address may come again, once its loop is gone.
+    std::uint64_t id() const noexcept { return id_; }
     /// Callbacks run so far; for tests and dumps.
     std::uint64_t steps() const noexcept { return steps_; }
 
@@ -318,6 +321,7 @@ private:
     bool closed_ = false;
     bool debug_ = false;
     const bool polls_each_iteration_;
+    const std::uint64_t id_;
     std::atomic<bool> running_{false};
     unsigned busy_iterations_ = 0;
     TimePoint last_poll_{};

@@ -152,6 +152,8 @@ public:
         if (raise_cancelled_ || wait_cancelled) [[unlikely]]
             raise_cancelled();
     }
+    /// True if the next step will raise CancelledError.
+    bool must_cancel() const noexcept { return must_cancel_; }
     void note_cancel_message(const std::string* message) { set_cancel_message(message); }
 
     // For coroutines
