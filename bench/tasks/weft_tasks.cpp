@@ -206,6 +206,24 @@ Coro<> event() {
     co_await other;
 }
 
+Coro<> eager_tasks() {
+    const auto nothing = []() -> Coro<> { co_return; };
+    for (int i = 0; i < bench::spawns; ++i)
+        create_task(nothing(), TaskOptions().eager_start(true));
+    co_return;
+}
+
+ContextVar<std::int64_t> variable("variable");
+
+Coro<> context_get() {
+    variable.set(1);
+    std::int64_t sum = 0;
+    for (int i = 0; i < bench::lock_rounds; ++i)
+        sum += variable.get();
+    bench::keep(sum);
+    co_return;
+}
+
 }  // namespace
 
 int main() {
@@ -221,5 +239,7 @@ int main() {
     bench::report("cancel", 1.0 * bench::cancel_batches * bench::cancels_per_batch, cancel_tasks);
     bench::report("queue", bench::round_trips, [] { return time_on_loop(queue); });
     bench::report("lock", bench::lock_rounds, [] { return time_on_loop(lock); });
+    bench::report("eager", bench::spawns, [] { return time_on_loop(eager_tasks); });
+    bench::report("context_get", bench::lock_rounds, [] { return time_on_loop(context_get); });
     bench::report("event", bench::round_trips, [] { return time_on_loop(event); });
 }

@@ -133,7 +133,50 @@ TWIN(28,
     trace("end");
 }
 
-LOOP_TWIN(30, "a future of another loop cannot be awaited: RuntimeError in the task") {
+LOOP_TWIN(29, "wrap_future: results cross; cancelling either side cancels the other", real_loop) {
+    const auto in_thread = [](auto function) { std::thread(function).join(); };
+
+    trace("result");
+    {
+        ConcurrentFuture<std::string> source;
+        Future<std::string> wrapped = wrap_future(source);
+        in_thread([&] { source.set_result("from a thread"); });
+        trace("done before the loop went round: " + yes(wrapped.done()));
+        trace(co_await wrapped);
+    }
+    trace("exception");
+    {
+        ConcurrentFuture<> source;
+        Future<> wrapped = wrap_future(source);
+        in_thread([&] { source.set_exception(ValueError("from a thread")); });
+        trace(error_text(co_await error_of(wrapped)));
+    }
+    trace("cancel the wrapper");
+    {
+        ConcurrentFuture<> source;
+        Future<> wrapped = wrap_future(source);
+        wrapped.cancel();
+        co_await turns(2);
+        trace("source cancelled: " + yes(source.cancelled()));
+    }
+    trace("cancel the source");
+    {
+        ConcurrentFuture<> source;
+        Future<> wrapped = wrap_future(source);
+        in_thread([&] { source.cancel(); });
+        trace(co_await ending(wrapped));
+        trace("wrapper cancelled: " + yes(wrapped.cancelled()));
+    }
+    trace("set after the loop is closed");
+    const auto other = new_event_loop();
+    ConcurrentFuture<std::string> source;
+    Future<std::string> wrapped = wrap_future(source, *other);
+    other->close();
+    trace(error_of_call([&] { source.set_result("late"); }));
+    trace("wrapper done: " + yes(wrapped.done()));
+}
+
+TWIN(30, "a future of another loop cannot be awaited: RuntimeError in the task") {
     const auto other = testing::make_simulated_loop();
     Future<> future = other->create_future<void>();
     Future<std::string> done = other->create_future<std::string>();

@@ -7,16 +7,15 @@
 
 namespace weft::detail {
 
-thread_local constinit ContextSlot* current_context = nullptr;
+thread_local constinit ContextSlot* context_override = nullptr;
+thread_local constinit ContextSlot* thread_context = nullptr;
 
 namespace {
 
 /// The context of a thread outside of any loop.
 class ThreadContext {
 public:
-    ~ThreadContext() {
-        if (current_context == &slot) current_context = nullptr;
-    }
+    ~ThreadContext() { thread_context = nullptr; }
     ContextSlot slot;
 };
 
@@ -25,11 +24,10 @@ std::atomic<std::uint64_t> last_variable{0};
 }  // namespace
 
 ContextSlot& require_current_context() {
-    if (!current_context) {
-        thread_local ThreadContext own;
-        current_context = &own.slot;
-    }
-    return *current_context;
+    if (ContextSlot* current = current_context()) return *current;
+    thread_local ThreadContext own;
+    thread_context = &own.slot;
+    return own.slot;
 }
 
 std::uint64_t next_context_variable() noexcept {

@@ -11,6 +11,8 @@
 
 #include <weft/base/exceptions.hpp>
 #include <weft/base/ref.hpp>
+#include <weft/loop/context_slot.hpp>
+#include <weft/loop/event_loop.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -26,103 +28,12 @@ namespace weft {
 
 namespace detail {
 
-/// A value of one variable; shared by contexts, immutable.
-class ContextValue {
-public:
-    void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
-    void release() noexcept {
-        if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
-    }
-    ContextValue(const ContextValue&) = delete;
-    ContextValue& operator=(const ContextValue&) = delete;
-
-protected:
-    ContextValue() = default;
-    virtual ~ContextValue() = default;
-
-private:
-    std::atomic<std::uint32_t> refs_{1};
-};
-
 template <class T>
 class TypedContextValue final : public ContextValue {
 public:
     explicit TypedContextValue(T value) : value(std::move(value)) {}
     const T value;
 };
-
-/// The values of a context by the numbers of their variables: immutable while it is shared, and shared by copies.
-class ContextMap {
-public:
-    void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
-    void release() noexcept {
-        if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
-    }
-    /// Null if the variable has no value.
-    ContextValue* find(std::uint64_t variable) const noexcept {
-        std::size_t low = 0;
-        for (std::size_t count = size_; count > 0;) {
-            const std::size_t half = count / 2;
-            if (entries()[low + half].variable < variable) {
-                low += half + 1;
-                count -= half + 1;
-            } else {
-                count = half;
-            }
-        }
-        return low < size_ && entries()[low].variable == variable ? entries()[low].value : nullptr;
-    }
-    std::size_t size() const noexcept { return size_; }
-    /// A map like `map` (which may be null) with the value of one variable replaced, or removed if `value` is null.
-    static Ref<ContextMap> with(const ContextMap* map, std::uint64_t variable, Ref<ContextValue> value);
-
-private:
-    struct Entry {
-        std::uint64_t variable;
-        ContextValue* value;  // one reference
-    };
-    explicit ContextMap(std::size_t size) noexcept : size_(static_cast<std::uint32_t>(size)) {}
-    Entry* entries() noexcept { return reinterpret_cast<Entry*>(this + 1); }
-    const Entry* entries() const noexcept { return reinterpret_cast<const Entry*>(this + 1); }
-    void destroy() noexcept;
-
-    std::atomic<std::uint32_t> refs_{1};
-    std::uint32_t size_;
-    // The entries follow, by the numbers of their variables.
-};
-
-/// The place of a running context: what get() reads and set() changes.
-class ContextSlot {
-public:
-    ContextSlot() noexcept = default;
-    /// A copy of the context that runs on this thread.
-    static ContextSlot copy_of_current() noexcept;
-    Ref<ContextMap> map;
-};
-
-/// The slot of the context that runs on this thread; null if that is a thread's own which was never set.
-extern thread_local constinit ContextSlot* current_context;
-
-inline ContextSlot ContextSlot::copy_of_current() noexcept {
-    ContextSlot slot;
-    if (current_context) slot.map = current_context->map;
-    return slot;
-}
-
-/// Makes a slot the current one for as long as this lives.
-class ContextScope {
-public:
-    explicit ContextScope(ContextSlot& slot) noexcept : previous_(std::exchange(current_context, &slot)) {}
-    ContextScope(const ContextScope&) = delete;
-    ContextScope& operator=(const ContextScope&) = delete;
-    ~ContextScope() { current_context = previous_; }
-
-private:
-    ContextSlot* previous_;
-};
-
-/// The current slot, made if the thread has none yet.
-ContextSlot& require_current_context();
 
 std::uint64_t next_context_variable() noexcept;
 [[noreturn]] void throw_no_context_value(const std::string& name);
@@ -194,8 +105,7 @@ public:
         Token token;
         token.variable_ = this;
         if (slot.map) token.old_ = detail::Ref<detail::ContextValue>(slot.map->find(number_));
-        auto boxed =
-            detail::Ref<detail::ContextValue>::adopt(new detail::TypedContextValue<T>(std::move(value)));
+        auto boxed = detail::Ref<detail::ContextValue>::adopt(new detail::TypedContextValue<T>(std::move(value)));
         slot.map = detail::ContextMap::with(slot.map.get(), number_, std::move(boxed));
         return token;
     }
@@ -211,7 +121,7 @@ public:
 private:
     friend class Context;
     const T* find() const noexcept {
-        const detail::ContextSlot* slot = detail::current_context;
+        const detail::ContextSlot* slot = detail::current_context();
         return slot ? find_in(*slot) : nullptr;
     }
     const T* find_in(const detail::ContextSlot& slot) const noexcept {

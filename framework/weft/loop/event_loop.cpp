@@ -64,8 +64,13 @@ EventLoop::EventLoop(std::unique_ptr<Backend> backend)
       inbox_(std::make_shared<detail::Inbox>(*backend_)) {
     detail::forget_loops_in_forked_children();
     const char* debug = std::getenv("WEFT_DEBUG");
-    debug_ = debug && *debug;
+    set_debug(debug && *debug);
     backend_->attach(*this);
+}
+
+void EventLoop::set_task_factory(TaskFactory factory) {
+    task_factory_ = std::move(factory);
+    note_special();
 }
 
 std::string EventLoop::repr() const {
@@ -207,6 +212,7 @@ void EventLoop::close() {
     if (is_running()) throw RuntimeError("Cannot close a running event loop");
     if (closed_) return;
     closed_ = true;
+    note_special();
     inbox_->close(ready_);
     // Tasks first, while everything their destructors may touch still stands.
     destroy_tasks();
@@ -260,14 +266,16 @@ Handle EventLoop::schedule_callback(UniqueFunction<void()> callback) {
 }
 
 Handle EventLoop::schedule_internal(UniqueFunction<void()> callback) {
-    auto state = detail::Ref<detail::HandleState>::adopt(new detail::HandleState(*this, std::move(callback), false));
+    auto state = detail::Ref<detail::HandleState>::adopt(
+        new detail::HandleState(*this, std::move(callback), detail::ContextSlot::copy_of_current(), false));
     state->add_ref();  // the queue's
     ready_.push(*state);
     return Handle(std::move(state));
 }
 
 Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
-    auto state = detail::Ref<detail::HandleState>::adopt(new detail::HandleState(*this, std::move(callback), true));
+    auto state = detail::Ref<detail::HandleState>::adopt(
+        new detail::HandleState(*this, std::move(callback), detail::ContextSlot::copy_of_current(), true));
     if (detail::running_loop == this) {
         check_usable();
         state->add_ref();
@@ -284,7 +292,8 @@ Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
 
 detail::Ref<detail::TimerState> EventLoop::make_timer(TimePoint when, UniqueFunction<void()> callback) {
     check_usable();
-    auto state = detail::Ref<detail::TimerState>::adopt(new detail::TimerState(*this, when, std::move(callback)));
+    auto state = detail::Ref<detail::TimerState>::adopt(
+        new detail::TimerState(*this, when, std::move(callback), detail::ContextSlot::copy_of_current()));
     timers_.add(*state);
     return state;
 }
@@ -303,13 +312,13 @@ void EventLoop::watch(int fd, FdEvent event, UniqueFunction<void()> fn) {
     registries_->watched.emplace(key, nullptr);
     auto shared = std::make_shared<UniqueFunction<void()>>(std::move(fn));
     try {
-        backend_->watch_fd(fd, event, [this, key, shared] {
+        backend_->watch_fd(fd, event, [this, key, shared, context = detail::ContextSlot::copy_of_current()] {
             // Through the queue: removing the watcher in this iteration keeps the callback from running.
             auto found = registries_->watched.find(key);
             if (found == registries_->watched.end()) return;
             if (found->second) found->second->cancel();
             auto state = detail::Ref<detail::HandleState>::adopt(
-                new detail::HandleState(*this, [shared] { (*shared)(); }, false));
+                new detail::HandleState(*this, [shared] { (*shared)(); }, context, false));
             found->second = state;
             state->add_ref();
             ready_.push(*state);
@@ -351,7 +360,11 @@ void EventLoop::add_signal_handler(int signal_number, UniqueFunction<void()> fn)
         throw RuntimeError("sig " + std::to_string(signal_number) + " cannot be caught");
     remove_signal_handler(signal_number);
     auto shared = std::make_shared<UniqueFunction<void()>>(std::move(fn));
-    backend_->watch_signal(signal_number, [this, shared] { schedule_internal([shared] { (*shared)(); }); });
+    const auto arrived = [this, shared, context = detail::ContextSlot::copy_of_current()]() mutable {
+        const detail::ContextScope scope(context);  // of which the handle takes a copy
+        schedule_internal([shared] { (*shared)(); });
+    };
+    backend_->watch_signal(signal_number, arrived);
     registries_->signals[signal_number] = true;
 }
 

@@ -41,6 +41,7 @@ template <class T>
 class Task;
 template <class T>
 class Coro;
+class Context;
 class TaskOptions;
 class Executor;
 class Server;
@@ -84,9 +85,9 @@ auto bind_callback(F&& fn, Args&&... args) {
         };
 }
 
-/// The same, to run in `context`.
-template <class F, class... Args>
-auto bind_context(const Context& context, F&& fn, Args&&... args) {
+/// The same, to run in `context`, a Context (which is not known here).
+template <class C, class F, class... Args>
+auto bind_context(const C& context, F&& fn, Args&&... args) {
     return [context, bound = bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)]() mutable {
         context.run(bound);
     };
@@ -176,7 +177,7 @@ public:
 
     /// Called for each task that is made on this loop (asyncio's task factory; here it decides about the options, the
     /// task is the loop's). An empty function restores the default.
-    void set_task_factory(TaskFactory factory) { task_factory_ = std::move(factory); }
+    void set_task_factory(TaskFactory factory);
     const TaskFactory& get_task_factory() const noexcept { return task_factory_; }
 
     /// Closes the asynchronous generators that have begun and not ended; their errors are reported.
@@ -230,7 +231,10 @@ public:
 
     /// Debug mode: calls from a wrong thread throw RuntimeError, callbacks that take slow_callback_duration are logged.
     /// On from the start if the environment has a non-empty WEFT_DEBUG.
-    void set_debug(bool enabled) noexcept { debug_ = enabled; }
+    void set_debug(bool enabled) noexcept {
+        debug_ = enabled;
+        note_special();
+    }
     bool get_debug() const noexcept { return debug_; }
     Duration slow_callback_duration;
     /// Where warnings go, a line at a time; an empty function restores standard error.
@@ -276,9 +280,11 @@ public:
     void remove_unretrieved(detail::FutureBase& future) noexcept;
     /// Throws RuntimeError if the loop is closed or, in debug mode, if this is a wrong thread.
     void check_usable() const {
-        if (closed_ || debug_) [[unlikely]]
+        if (special_) [[unlikely]]
             check_usable_slow();
     }
+    /// The loop is closed, in debug mode, or has a task factory: the fast way to make a task is not for it.
+    bool is_special() const noexcept { return special_; }
     /// A timer in the heap was cancelled.
     void note_timer_cancelled() noexcept { timers_.note_cancelled(); }
     /// Takes a scheduled node back; linear, for what is rare.
@@ -298,6 +304,7 @@ private:
     void watch(int fd, FdEvent event, UniqueFunction<void()> fn);
     bool unwatch(int fd, FdEvent event);
 
+    void note_special() noexcept { special_ = closed_ || debug_ || task_factory_; }
     void check_usable_slow() const;
     void check_running() const;
     void run_once();
@@ -320,6 +327,7 @@ private:
     bool stopping_ = false;
     bool closed_ = false;
     bool debug_ = false;
+    bool special_ = false;
     const bool polls_each_iteration_;
     const std::uint64_t id_;
     std::atomic<bool> running_{false};
@@ -343,6 +351,19 @@ inline EventLoop& get_running_loop() {
     if (!detail::running_loop) [[unlikely]]
         detail::throw_no_running_loop();
     return *detail::running_loop;
+}
+
+inline detail::ContextSlot* detail::current_context() noexcept {
+    if (context_override) return context_override;
+    if (const EventLoop* loop = running_loop)
+        if (TaskRecord* task = loop->current_task()) return &task->context_slot();
+    return thread_context;
+}
+
+inline detail::ContextSlot detail::ContextSlot::copy_of_current() noexcept {
+    ContextSlot slot;
+    if (const ContextSlot* current = current_context()) slot.map = current->map;
+    return slot;
 }
 
 }  // namespace weft

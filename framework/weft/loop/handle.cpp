@@ -1,5 +1,6 @@
 #include <weft/loop/handle.hpp>
 
+#include <weft/base/exceptions.hpp>
 #include <weft/loop/event_loop.hpp>
 
 #include <cstdio>
@@ -32,8 +33,8 @@ void HandleState::run() {
     const ContextScope scope(context_);
     run_guarded([this] { callback_(); },
                 [this](std::exception_ptr error) {
-                    loop_->call_exception_handler(
-                        ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
+                    loop_->call_exception_handler(ExceptionContext(
+                        "Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
                 });
     callback_ = nullptr;
     State expected = State::running;

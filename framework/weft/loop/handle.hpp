@@ -5,18 +5,19 @@
 //     timer.cancel();                                   // its callback is destroyed now and never runs
 //
 // The callback runs in a copy of the context in which it was scheduled (see context.hpp); in another one with
-// `loop.call_soon(context, fn)`. A handle may be dropped: the callback runs all the same. Handles are used on the loop's thread; the one that
-// call_soon_threadsafe returns may be cancelled from any thread.
+// `loop.call_soon(context, fn)`. A handle may be dropped: the callback runs all the same. Handles are used on the
+// loop's thread; the one that call_soon_threadsafe returns may be cancelled from any thread.
 
 #include <weft/base/frame_pool.hpp>
 #include <weft/base/ref.hpp>
 #include <weft/base/unique_function.hpp>
-#include <weft/loop/context.hpp>
+#include <weft/loop/context_slot.hpp>
 #include <weft/loop/ready_queue.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace weft {
 
@@ -36,11 +37,8 @@ class HandleState : public ReadyNode, public Pooled {
 public:
     enum class State : std::uint8_t { pending, running, finished, cancelled };
 
-    HandleState(EventLoop& loop, UniqueFunction<void()> callback, bool shared) noexcept
-        : loop_(&loop),
-          shared_(shared),
-          context_(ContextSlot::copy_of_current()),
-          callback_(std::move(callback)) {}
+    HandleState(EventLoop& loop, UniqueFunction<void()> callback, ContextSlot context, bool shared) noexcept
+        : loop_(&loop), shared_(shared), context_(std::move(context)), callback_(std::move(callback)) {}
 
     /// Destroys the callback at once unless it has started.
     void cancel() noexcept;
@@ -89,8 +87,8 @@ private:
 /// A callback with a deadline; the heap and the ready queue hold a reference while they know it.
 class TimerState final : public HandleState {
 public:
-    TimerState(EventLoop& loop, TimePoint when, UniqueFunction<void()> callback) noexcept
-        : HandleState(loop, std::move(callback), false), when_(when) {}
+    TimerState(EventLoop& loop, TimePoint when, UniqueFunction<void()> callback, ContextSlot context) noexcept
+        : HandleState(loop, std::move(callback), std::move(context), false), when_(when) {}
     TimePoint when() const noexcept { return when_; }
 
     bool in_heap = false;

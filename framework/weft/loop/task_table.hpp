@@ -3,6 +3,7 @@
 // for. Tasks put themselves in; dumps, `all_tasks` and the loop's close read it.
 
 #include <weft/base/unique_function.hpp>
+#include <weft/loop/context_slot.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -28,20 +29,28 @@ public:
     virtual std::string_view waiting_for() const noexcept = 0;
     /// Calls `visit` for each task of this loop that this one awaits.
     virtual void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) = 0;
+    /// The context it runs in.
+    ContextSlot& context_slot() noexcept { return shares_context_ ? shared_context_slot() : context_; }
     /// The loop closes: report the task as destroyed while pending and destroy its coroutine.
     virtual void destroy_pending() noexcept = 0;
 
 protected:
-    TaskRecord() = default;
+    explicit TaskRecord(ContextSlot context) noexcept : context_(std::move(context)) {}
     TaskRecord(const TaskRecord&) = delete;
     TaskRecord& operator=(const TaskRecord&) = delete;
     ~TaskRecord() = default;
 
+    /// The context of a task that shares it with a Context object, in place of context_.
+    virtual ContextSlot& shared_context_slot() noexcept = 0;
+    void share_context() noexcept { shares_context_ = 1; }
+
     std::source_location spawned_at_;
+    ContextSlot context_;
 
 private:
     friend class TaskTable;
-    std::uint64_t id_ = 0;
+    std::uint64_t id_ : 63 = 0;
+    std::uint64_t shares_context_ : 1 = 0;
     TaskRecord* previous_ = nullptr;
     TaskRecord* next_ = nullptr;
 };
@@ -50,7 +59,7 @@ private:
 class TaskTable {
 public:
     void add(TaskRecord& task, std::source_location spawned_at) noexcept {
-        task.id_ = next_task_id();
+        task.id_ = next_task_id() & ~(std::uint64_t{1} << 63);
         task.spawned_at_ = spawned_at;
         task.previous_ = last_;
         task.next_ = nullptr;

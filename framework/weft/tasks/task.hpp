@@ -64,8 +64,9 @@ namespace detail {
 template <class T>
 class TypedTask final : public WithValue<T, TaskBase> {
 public:
-    static Ref<TypedTask> start(EventLoop& loop, Coro<T>&& coro, const TaskOptions* options,
-                                std::source_location location);
+    static Ref<TypedTask> start(EventLoop& loop, Coro<T>&& coro, std::source_location location);
+    static Ref<TypedTask> start_with(EventLoop& loop, Coro<T>&& coro, const TaskOptions& options,
+                                     std::source_location location);
 
 private:
     explicit TypedTask(EventLoop& loop) noexcept : WithValue<T, TaskBase>(loop) {}
@@ -116,21 +117,27 @@ void write_stderr(const std::string& text);
 [[noreturn]] void throw_consumed_coroutine();
 
 template <class T>
-Ref<TypedTask<T>> TypedTask<T>::start(EventLoop& loop, Coro<T>&& coro, const TaskOptions* options,
-                                      std::source_location location) {
-    loop.check_usable();
-    if (!coro) [[unlikely]]
-        throw_consumed_coroutine();
+Ref<TypedTask<T>> TypedTask<T>::start(EventLoop& loop, Coro<T>&& coro, std::source_location location) {
+    if (loop.is_special() || !coro) [[unlikely]]
+        return start_with(loop, std::move(coro), TaskOptions(), location);
     auto task = Ref<TypedTask>::adopt(new TypedTask(loop));
+    task->TaskBase::start(std::exchange(coro.handle_, nullptr).promise(), location);
+    return task;
+}
+
+template <class T>
+Ref<TypedTask<T>> TypedTask<T>::start_with(EventLoop& loop, Coro<T>&& coro, const TaskOptions& given,
+                                           std::source_location location) {
+    loop.check_usable();
+    if (!coro) throw_consumed_coroutine();
     std::optional<TaskOptions> decided;
-    if (loop.get_task_factory()) [[unlikely]]
-        options = &decided.emplace(loop.get_task_factory()(loop, options ? *options : TaskOptions()));
-    if (options) {
-        if (options->name()) task->set_name(*options->name());
-        if (options->context()) task->set_context(*options->context());
-    }
+    if (const TaskFactory& factory = loop.get_task_factory()) decided = factory(loop, given);
+    const TaskOptions& options = decided ? *decided : given;
+    auto task = Ref<TypedTask>::adopt(new TypedTask(loop));
+    if (options.name()) task->set_name(*options.name());
+    if (options.context()) task->set_context(*options.context());
     PromiseBase& root = std::exchange(coro.handle_, nullptr).promise();
-    if (options && options->eager_start().value_or(false) && running_loop == &loop)
+    if (options.eager_start().value_or(false) && running_loop == &loop)
         task->start_eagerly(root, location);
     else
         task->TaskBase::start(root, location);
@@ -168,11 +175,11 @@ auto make_owned(F&& fn, Args&&... args) {
 template <class T>
 Task<T> create_task(Coro<T> coro, TaskOptions options,
                     std::source_location location = std::source_location::current()) {
-    return Task<T>(detail::TypedTask<T>::start(get_running_loop(), std::move(coro), &options, location));
+    return Task<T>(detail::TypedTask<T>::start_with(get_running_loop(), std::move(coro), options, location));
 }
 template <class T>
 Task<T> create_task(Coro<T> coro, std::source_location location = std::source_location::current()) {
-    return Task<T>(detail::TypedTask<T>::start(get_running_loop(), std::move(coro), nullptr, location));
+    return Task<T>(detail::TypedTask<T>::start(get_running_loop(), std::move(coro), location));
 }
 /// Schedules `fn(args...)`, a coroutine; `fn` and `args` are moved into the task, so captures and arguments live as
 /// long as it runs.
@@ -258,11 +265,11 @@ void Task<T>::print_stack() const {
 
 template <class T>
 Task<T> EventLoop::create_task(Coro<T> coro, TaskOptions options, std::source_location location) {
-    return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), &options, location));
+    return Task<T>(detail::TypedTask<T>::start_with(*this, std::move(coro), options, location));
 }
 template <class T>
 Task<T> EventLoop::create_task(Coro<T> coro, std::source_location location) {
-    return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), nullptr, location));
+    return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), location));
 }
 
 namespace detail {

@@ -4,6 +4,8 @@
 
 namespace weft::detail {
 
+constinit NotStarted not_started;
+
 // TaskWaiter
 
 void TaskWaiter::wake() noexcept {
@@ -44,8 +46,8 @@ void PromiseBase::note_never_awaited() const noexcept {
     EventLoop* loop = running_loop;
     if (!loop || !loop->get_debug()) return;
     try {
-        std::string text = std::string("coroutine '") + location_.function_name() + "' (" + location_.file_name() + ":" +
-                           std::to_string(location_.line()) + ") was never awaited";
+        std::string text = std::string("coroutine '") + location_.function_name() + "' (" + location_.file_name() +
+                           ":" + std::to_string(location_.line()) + ") was never awaited";
         if (const auto* task = static_cast<TaskBase*>(loop->current_task()))
             text += "; it was dropped in " + task->describe();
         loop->log(text);
@@ -55,25 +57,17 @@ void PromiseBase::note_never_awaited() const noexcept {
 }
 
 void TaskBase::step() {
-    ContextSlot* const outside = std::exchange(current_context, &context_slot());
-    run_step();
-    current_context = outside;
-    if (!leaf_ && root_) finish_root();
-}
-
-void TaskBase::run_step() {
     EventLoop& loop = this->loop();
     Waiter* const waiter = std::exchange(waiter_, nullptr);
     if (must_cancel_) [[unlikely]] {
         must_cancel_ = false;
         // A wait that was cancelled raises its own error, with the message of that cancel().
         raise_cancelled_ = !(waiter && waiter->wait_was_cancelled());
-        if (!started_) {
+        if (waiter == &not_started) {
             finish_before_start();
             return;
         }
     }
-    started_ = true;
     loop.set_current_task(this);
     do {
         PromiseBase* leaf = std::exchange(leaf_, nullptr);
@@ -81,11 +75,14 @@ void TaskBase::run_step() {
         leaf->handle_.resume();
     } while (continue_);
     loop.set_current_task(nullptr);
+    if (!leaf_) finish_root();
 }
 
 void TaskBase::step_eagerly() {
-    TaskRecord* creator = loop().current_task();
+    TaskRecord* const creator = loop().current_task();
+    ContextSlot* const outside = std::exchange(context_override, nullptr);
     step();
+    context_override = outside;
     loop().set_current_task(creator);
 }
 
@@ -142,7 +139,7 @@ Context TaskBase::context() {
     Extras& extras = this->extras();
     if (!extras.context) {
         extras.context = Ref<ContextState>::adopt(new ContextState(context_));
-        if (current_context == &context_) current_context = &extras.context->slot;
+        share_context();
     }
     return Context(extras.context);
 }
@@ -239,8 +236,8 @@ void TaskBase::visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) {
 }
 
 std::string TaskBase::repr(const std::string& value) const {
-    std::string text = "<Task " + std::string(task_state()) + (must_cancel_ ? " cancelling" : "") + " name='" +
-                       task_name() + "'";
+    std::string text =
+        "<Task " + std::string(task_state()) + (must_cancel_ ? " cancelling" : "") + " name='" + task_name() + "'";
     const PromiseBase* leaf = leaf_;
     if (leaf) {
         const PromiseBase* root = leaf;
@@ -249,10 +246,11 @@ std::string TaskBase::repr(const std::string& value) const {
         text += std::string(" coro=<") + root->awaits_at().function_name() + "> at " + leaf->awaits_at().file_name() +
                 ":" + std::to_string(leaf->awaits_at().line());
     }
-    if (waiter_) text += " wait_for=<" + std::string(waiter_->waiter_kind()) + ">";
+    if (waiter_ && waiter_ != &not_started) text += " wait_for=<" + std::string(waiter_->waiter_kind()) + ">";
     if (done() && !is_cancelled())
         text += has_exception() ? " exception=" + describe_exception(peek_exception())
-                                : value.empty() ? std::string() : " result=" + value;
+                : value.empty() ? std::string()
+                                : " result=" + value;
     return text + ">";
 }
 

@@ -6,6 +6,7 @@
 // neither needs a tail call and no chain of awaits grows the stack.
 
 #include <weft/base/exceptions.hpp>
+#include <weft/loop/context.hpp>
 #include <weft/tasks/future_state.hpp>
 
 #include <coroutine>
@@ -86,6 +87,15 @@ protected:
     bool synchronous_ = false;  // its parent is still inside the co_await that started it
 };
 
+/// What a task waits for before its first step.
+class NotStarted final : public Waiter {
+public:
+    bool cancel_wait(const std::string*) override { return false; }
+    bool wait_was_cancelled() const noexcept override { return false; }
+    std::string_view waiter_kind() const noexcept override { return "its first step"; }
+};
+extern NotStarted not_started;
+
 /// The untyped part of a task's state.
 class TaskBase : public ReadyNode, public FutureBase, public TaskRecord {
 public:
@@ -122,7 +132,10 @@ public:
     /// The context that the task runs in, to share.
     Context context();
     /// Before the first step: runs in `context` instead of a copy of the creator's.
-    void set_context(const Context& context) { extras().context = context.state(); }
+    void set_context(const Context& context) {
+        extras().context = context.state();
+        share_context();
+    }
     /// Where the exception that ended the task passed, innermost first.
     const std::vector<std::source_location>* error_trace() const noexcept {
         return extras_ ? &extras_->error_trace : nullptr;
@@ -134,6 +147,7 @@ public:
     std::vector<std::source_location> await_stack() const final;
     std::string_view waiting_for() const noexcept final;
     void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) final;
+    ContextSlot& shared_context_slot() noexcept final { return extras_->context->slot; }
     void destroy_pending() noexcept final;
 
     // For awaiters
@@ -164,7 +178,7 @@ public:
     void note_unwound(const PromiseBase& coroutine) noexcept;
 
 protected:
-    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop), context_(ContextSlot::copy_of_current()) {}
+    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop), TaskRecord(ContextSlot::copy_of_current()) {}
     ~TaskBase() override { report_if_unretrieved(); }
 
     /// The root has finished without an exception: take its value.
@@ -187,14 +201,11 @@ private:
     void attach(PromiseBase& root, std::source_location location) {
         root.task_ = this;
         root_ = leaf_ = &root;
+        waiter_ = &not_started;
         loop().task_table().add(*this, location);
         add_ref();  // the table's, until the task is done
     }
-    ContextSlot& context_slot() noexcept {
-        return extras_ && extras_->context ? extras_->context->slot : context_;
-    }
     void step();
-    void run_step();
     void step_eagerly();
     void finish_root();
     void finish_before_start();
@@ -207,12 +218,10 @@ protected:
 
 private:
     PromiseBase* leaf_ = nullptr;  // whom to resume; null while it runs
-    Waiter* waiter_ = nullptr;
+    Waiter* waiter_ = nullptr;     // not_started before the first step
     std::unique_ptr<Extras> extras_;
-    ContextSlot context_;
     std::uint32_t cancel_requests_ = 0;
-    bool started_ : 1 = false;
-    bool continue_ : 1 = false;         // leaf_ is the parent of a coroutine that just finished
+    bool continue_ = false;             // leaf_ is the parent of a coroutine that just finished
     bool must_cancel_ : 1 = false;      // raise CancelledError at the next step
     bool raise_cancelled_ : 1 = false;  // raise it in this step
 };
