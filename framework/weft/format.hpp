@@ -1,7 +1,8 @@
 #pragma once
 // Formats the library's objects with fmt, as Python's repr() shows those of asyncio.
 //
-//     fmt::print("{}\n", task);      // <Task pending name='Task-2' coro=<Coro<> work()> at main.cpp:17 wait_for=<sleep>>
+//     fmt::print("{}\n", task);      // <Task pending name='Task-2' coro=<Coro<> work()> at main.cpp:17
+//     wait_for=<sleep>>
 //
 // What is printed is the object's repr(). A header of its own: nothing else of the library needs fmt.
 

@@ -133,7 +133,7 @@ TWIN(28,
     trace("end");
 }
 
-LOOP_TWIN(29, "wrap_future: results cross; cancelling either side cancels the other", real_loop) {
+TWIN(29, "wrap_future: results cross; cancelling either side cancels the other", real_loop) {
     const auto in_thread = [](auto function) { std::thread(function).join(); };
 
     trace("result");
@@ -176,7 +176,7 @@ LOOP_TWIN(29, "wrap_future: results cross; cancelling either side cancels the ot
     trace("wrapper done: " + yes(wrapped.done()));
 }
 
-TWIN(30, "a future of another loop cannot be awaited: RuntimeError in the task") {
+LOOP_TWIN(30, "a future of another loop cannot be awaited: RuntimeError in the task") {
     const auto other = testing::make_simulated_loop();
     Future<> future = other->create_future<void>();
     Future<std::string> done = other->create_future<std::string>();

@@ -106,8 +106,8 @@ TEST_CASE("rule 9: cancelled timers do not pile up in the heap") {
     detail::TimerHeap heap;
     std::size_t largest = 0;
     for (int i = 0; i < 10'000; ++i) {
-        auto timer =
-            detail::Ref<detail::TimerState>::adopt(new detail::TimerState(*loop, loop->time() + 1h + i * 1s, [] {}));
+        auto timer = detail::Ref<detail::TimerState>::adopt(
+            new detail::TimerState(*loop, loop->time() + 1h + i * 1s, [] {}, {}));
         heap.add(*timer);
         timer->in_heap = false;  // this heap is told by hand; the timer would tell the loop's
         timer->cancel();

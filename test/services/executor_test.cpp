@@ -66,7 +66,8 @@ TEST_CASE("the functions of a real loop run on other threads, those of a simulat
     run_real(body(false));
 }
 
-TEST_CASE("rule 120: cancelling run_in_executor cancels a queued call; a running one goes on and its result is dropped") {
+TEST_CASE(
+    "rule 120: cancelling run_in_executor cancels a queued call; a running one goes on and its result is dropped") {
     run_real([]() -> Coro<> {
         EventLoop& loop = get_running_loop();
         ThreadPoolExecutor pool(1, "one");

@@ -127,8 +127,7 @@ TEST_CASE("Context::run keeps what it sets, nests and refuses to be entered twic
 
 TEST_CASE("a variable without a value: LookupError, the default, the fallback") {
     Context().run([] {
-        CHECK(error_of_call([] { (void)number.get(); }) ==
-              "LookupError: the context variable 'number' has no value");
+        CHECK(error_of_call([] { (void)number.get(); }) == "LookupError: the context variable 'number' has no value");
         CHECK(number.get(3) == 3);
         CHECK(word.get() == "default");
         CHECK(word.get("fallback") == "fallback");

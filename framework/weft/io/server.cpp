@@ -26,9 +26,7 @@ void ServerState::start_serving() {
 void ServerState::on_accept(SocketRef socket) {
     const detail::ContextScope scope(context_);
     detail::run_guarded(
-        [&] {
-            SocketTransport::open(loop_, socket, factory_(), detail::Ref<ServerState>(this), nullptr);
-        },
+        [&] { SocketTransport::open(loop_, socket, factory_(), detail::Ref<ServerState>(this), nullptr); },
         [&](std::exception_ptr error) {
             socket->close();
             loop_.call_exception_handler(

@@ -86,7 +86,7 @@ private:
     SocketRef socket_;
     std::shared_ptr<BaseProtocol> protocol_;
     detail::Ref<ServerState> server_;
-    detail::ContextSlot context_;  // of who made the connection or the server; protocols are called in it
+    detail::ContextSlot context_;         // of who made the connection or the server; protocols are called in it
     std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
     std::size_t high_water_;
     std::size_t low_water_;

@@ -138,7 +138,8 @@ private:
 };
 
 ThreadPoolExecutor::ThreadPoolExecutor(std::size_t max_workers, std::string name) {
-    if (name.size() > 15) throw ValueError("ThreadPoolExecutor: the name of a thread has at most 15 characters: " + name);
+    if (name.size() > 15)
+        throw ValueError("ThreadPoolExecutor: the name of a thread has at most 15 characters: " + name);
     pool_ = std::make_shared<Pool>(max_workers, std::move(name));
 }
 

@@ -222,14 +222,14 @@ auto to_thread(F&& fn, Args&&... args) {
     WEFT_DETAIL_CHECK_BODY(F);
     if constexpr (detail::TakesStopToken<F, Args...>) {
         using R = std::decay_t<std::invoke_result_t<std::decay_t<F>, std::stop_token, std::decay_t<Args>...>>;
-        return detail::run_to_thread_with_stop<R, std::decay_t<F>, std::decay_t<Args>...>(
-            std::forward<F>(fn), std::forward<Args>(args)...);
+        return detail::run_to_thread_with_stop<R, std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(fn),
+                                                                                          std::forward<Args>(args)...);
     } else {
         static_assert(std::invocable<std::decay_t<F>, std::decay_t<Args>...>,
                       "to_thread: the function cannot be called with these arguments");
         using R = std::decay_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
         return detail::run_to_thread<R, std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(fn),
-                                                                               std::forward<Args>(args)...);
+                                                                                std::forward<Args>(args)...);
     }
 }
 

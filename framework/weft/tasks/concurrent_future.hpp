@@ -144,9 +144,8 @@ public:
     template <class F>
         requires std::is_invocable_v<F&, ConcurrentFuture>
     void add_done_callback(F fn) const {
-        state_->add_callback([state = state_.get(), fn = std::move(fn)]() mutable {
-            fn(ConcurrentFuture(detail::Ref<State>(state)));
-        });
+        state_->add_callback(
+            [state = state_.get(), fn = std::move(fn)]() mutable { fn(ConcurrentFuture(detail::Ref<State>(state))); });
     }
     std::string repr() const { return state_->repr(); }
     /// Same state.
@@ -271,16 +270,15 @@ Future<T> wrap_future(ConcurrentFuture<T> source) {
 template <class T>
 ConcurrentFuture<T> run_coroutine_threadsafe(Coro<T> coro, EventLoop& loop) {
     ConcurrentFuture<T> answer;
-    loop.call_soon_threadsafe(
-        [&loop, coro = std::move(coro), guard = detail::CompletionGuard<T>(answer)]() mutable {
-            ConcurrentFuture<T> target = guard.take();
-            if (target.cancelled()) return;
-            try {
-                detail::chain_to_thread(loop.create_task(std::move(coro)), target);
-            } catch (...) {
-                if (target.set_running_or_notify_cancel()) target.set_exception(std::current_exception());
-            }
-        });
+    loop.call_soon_threadsafe([&loop, coro = std::move(coro), guard = detail::CompletionGuard<T>(answer)]() mutable {
+        ConcurrentFuture<T> target = guard.take();
+        if (target.cancelled()) return;
+        try {
+            detail::chain_to_thread(loop.create_task(std::move(coro)), target);
+        } catch (...) {
+            if (target.set_running_or_notify_cancel()) target.set_exception(std::current_exception());
+        }
+    });
     return answer;
 }
 

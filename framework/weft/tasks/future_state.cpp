@@ -116,8 +116,8 @@ void DoneCallback::run() {
     const ContextScope scope(context_);
     run_guarded([this] { callback_(); },
                 [this](std::exception_ptr error) {
-                    future_->loop().call_exception_handler(
-                        ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
+                    future_->loop().call_exception_handler(ExceptionContext(
+                        "Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
                 });
 }
 

@@ -192,9 +192,7 @@ public:
         : future_(&future), context_(ContextSlot::copy_of_current()), callback_(std::move(callback)) {}
     void run() override;
     void discard() noexcept override;
-    std::string describe() const override {
-        return "<done callback " + demangle(callback_.target_type().name()) + ">";
-    }
+    std::string describe() const override { return "<done callback " + demangle(callback_.target_type().name()) + ">"; }
 
 private:
     FutureBase* future_;

@@ -19,7 +19,8 @@ std::string Timeout::repr() const {
     std::string text = "<Timeout [" + std::string(name_of(state_)) + "]";
     if (state_ == State::active && when_) {
         char seconds[32];
-        std::snprintf(seconds, sizeof seconds, "%.3f", std::chrono::duration<double>(when_->time_since_epoch()).count());
+        std::snprintf(seconds, sizeof seconds, "%.3f",
+                      std::chrono::duration<double>(when_->time_since_epoch()).count());
         text += " when=" + std::string(seconds);
     }
     return text + ">";

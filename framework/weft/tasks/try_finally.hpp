@@ -52,7 +52,7 @@ auto try_finally(B&& body, C&& cleanup) {
     WEFT_DETAIL_CHECK_BODY(B);
     WEFT_DETAIL_CHECK_BODY(C);
     return detail::run_try_finally<detail::body_t<B>, detail::body_t<C>>(std::forward<B>(body),
-                                                                        std::forward<C>(cleanup));
+                                                                         std::forward<C>(cleanup));
 }
 
 }  // namespace weft

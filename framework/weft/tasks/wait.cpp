@@ -1,6 +1,5 @@
 #include <weft/tasks/wait.hpp>
 
-
 namespace weft::detail {
 
 namespace {

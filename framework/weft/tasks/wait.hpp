@@ -12,8 +12,8 @@
 #include <memory>
 #include <optional>
 #include <ranges>
-#include <utility>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace weft {

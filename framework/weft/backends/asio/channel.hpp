@@ -1,11 +1,11 @@
 #pragma once
 // Channel: how a socket waits. One descriptor, at most one wait to read and one to write.
 //
-// Asio's reactors are edge-triggered and each wait is a new operation: a message costs one more system call, which finds
-// that nothing is left, and one more registration. ReactorChannel gives Asio's reactor an operation of its own that
-// stays registered and reads when the descriptor has something; it lives inside the socket. It uses Asio's internal
-// interface of the version that Debian 12 has. WaitChannel does the same by Asio's public async_wait, for io_uring and
-// for other versions.
+// Asio's reactors are edge-triggered and each wait is a new operation: a message costs one more system call, which
+// finds that nothing is left, and one more registration. ReactorChannel gives Asio's reactor an operation of its own
+// that stays registered and reads when the descriptor has something; it lives inside the socket. It uses Asio's
+// internal interface of the version that Debian 12 has. WaitChannel does the same by Asio's public async_wait, for
+// io_uring and for other versions.
 
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/base/ref.hpp>

@@ -4,7 +4,6 @@
 #include <weft/backends/asio/channel.hpp>
 #include <weft/backends/asio/network.hpp>
 
-
 namespace weft::asio_backend {
 
 class AsioStreamSocket final : public io::StreamSocket, public detail::Pooled {
@@ -48,7 +47,7 @@ private:
     SocketContext& context_;
     const int descriptor_;
     bool wants_data_ : 1 = false;
-    bool drained_ : 1 = false;      // the last read left nothing, not even the end of the stream; an event tells of more
+    bool drained_ : 1 = false;  // the last read left nothing, not even the end of the stream; an event tells of more
     bool read_queued_ : 1 = false;  // with SocketContext::queue()
     bool ended_ : 1 = false;
     bool closed_ : 1 = false;

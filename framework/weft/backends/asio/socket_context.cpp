@@ -35,8 +35,7 @@ bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
     drained = false;
     count_ = 0;
     if (!buffer_)
-        buffer_ =
-            static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
+        buffer_ = static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
     ssize_t count = -1;
     iovec vector{buffer_, constants::read_buffer_size};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
