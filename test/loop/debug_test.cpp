@@ -129,3 +129,35 @@ TEST_CASE("KeyboardInterrupt passes through an exception handler") {
     loop->call_soon([] { throw ValueError("x"); });
     CHECK(ending_of_call([&] { loop->run_forever(); }) == "KeyboardInterrupt");
 }
+
+namespace {
+Coro<> never_awaited() {
+    co_return;
+}
+}  // namespace
+
+TEST_CASE("in debug mode a coroutine that nothing awaited is logged, with its name and where it was dropped") {
+    for (const bool debug : {true, false}) {
+        auto loop = make_simulated_loop();
+        std::vector<std::string> lines;
+        loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+        loop->set_debug(debug);
+        const auto body = []() -> Coro<> {
+            { Coro<> dropped = never_awaited(); }
+            Coro<> closed = never_awaited();
+            closed.close();
+            co_await never_awaited();
+        };
+        loop->run_until_complete(loop->create_task(body(), TaskOptions().name("forgetful")));
+        if (!debug) {
+            CHECK(lines.empty());
+            continue;
+        }
+        REQUIRE(lines.size() == 1);
+        CHECK(lines[0].starts_with("coroutine '"));
+        CHECK(lines[0].find("never_awaited") != std::string::npos);
+        CHECK(lines[0].find("debug_test.cpp:") != std::string::npos);
+        CHECK(lines[0].find("was never awaited; it was dropped in <Task running name='forgetful'") !=
+              std::string::npos);
+    }
+}

@@ -372,3 +372,27 @@ TEST_CASE("a future cancelled by somebody else cancels its waiters' awaits, not 
         CHECK(b.cancelling() == 0);
     });
 }
+
+TEST_CASE("rule 42: cancelled twice while it waits, a task sees the first message; runnable, the last") {
+    run_simulated([]() -> Coro<> {
+        const auto waits_for = [](Future<> future) -> Coro<> { co_await future; };
+        const auto sleeps = []() -> Coro<> { co_await sleep(1h); };
+        Task<> waiting = create_task(waits_for(get_running_loop().create_future<void>()));
+        Task<> sleeping = create_task(sleeps());
+        Task<> fresh = create_task(sleeps());
+        fresh.cancel("one");
+        fresh.cancel("two");
+        co_await turns(1);
+        for (Task<>* task : {&waiting, &sleeping}) {
+            task->cancel("first");
+            task->cancel("second");
+            CHECK(task->cancelling() == 2);
+        }
+        const std::exception_ptr error = co_await error_of(waiting);
+        CHECK(error_text(error) == "CancelledError: first");
+        const std::exception_ptr slept = co_await error_of(sleeping);
+        CHECK(error_text(slept) == "CancelledError: first");
+        const std::exception_ptr unstarted = co_await error_of(fresh);
+        CHECK(error_text(unstarted) == "CancelledError: two");
+    });
+}

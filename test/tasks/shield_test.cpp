@@ -106,3 +106,39 @@ TEST_CASE("an inner exception that is there before the outer future is cancelled
         CHECK(reports.size() == 0);
     });
 }
+
+TEST_CASE("a task that awaits shield or gather of a future that never comes is freed with its loop") {
+    auto token = std::make_shared<int>(0);
+    {
+        auto loop = make_simulated_loop();
+        Reports reports(*loop);
+        const auto waits = [](Future<> future, std::shared_ptr<int>) -> Coro<> { co_await shield(future); };
+        const auto gathers = [](Future<> future, std::shared_ptr<int>) -> Coro<> {
+            co_await gather(future, sleep(1h));
+        };
+        loop->create_task(waits(loop->create_future<void>(), token));
+        loop->create_task(gathers(loop->create_future<void>(), token));
+        loop->run_until_complete(turns(3));
+        CHECK(token.use_count() > 1);
+        loop->close();
+        CHECK(reports.size() == 3);  // the sleep's task too
+    }
+    CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("dropping a shield or gather before its future has told it is safe") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Trace trace;
+        Future<int> future = loop.create_future<int>();
+        {
+            Future<int> outer = shield(future);
+            auto all = gather(future);
+            loop.call_soon([&] { trace("before"); });
+            future.set_result(1);
+            loop.call_soon([&] { trace("after"); });
+        }
+        co_await turns(2);
+        CHECK(trace.text() == "before after");
+    });
+}

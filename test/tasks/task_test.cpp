@@ -556,3 +556,48 @@ TEST_CASE("a loop closed after any number of iterations destroys every coroutine
     }
     CHECK(closed_early > 30);
 }
+
+TEST_CASE("create_task takes the library's own awaitables, as asyncio's takes sleep()") {
+    run_simulated([]() -> Coro<> {
+        const TimePoint begin = get_running_loop().time();
+        Task<> nap = create_task(sleep(2s));
+        const auto body = [](TaskGroup& group) -> Coro<> {
+            group.create_task(sleep(1s));
+            co_return;
+        };
+        co_await task_group(body);
+        CHECK(get_running_loop().time() - begin == 1s);
+        co_await nap;
+        CHECK(get_running_loop().time() - begin == 2s);
+    });
+}
+
+TEST_CASE("a task factory decides about the options of every task of the loop") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Trace trace;
+        const auto body = [&](std::string name) -> Coro<> {
+            trace(name);
+            co_return;
+        };
+        loop.set_task_factory([](EventLoop&, TaskOptions options) {
+            if (!options.name()) options.name("made by the factory");
+            return options;
+        });
+        Task<> named = create_task(body("late"));
+        CHECK(named.get_name() == "made by the factory");
+        Task<> other = create_task(body("later"), TaskOptions().name("own"));
+        CHECK(other.get_name() == "own");
+        loop.set_task_factory(eager_task_factory);
+        Task<> eager = create_task(body("eager"));
+        CHECK(eager.done());
+        Task<> lazy = create_task(body("lazy"), TaskOptions().eager_start(false));
+        CHECK_FALSE(lazy.done());
+        loop.set_task_factory(nullptr);
+        CHECK_FALSE(loop.get_task_factory());
+        Task<> plain = create_task(body("plain"));
+        CHECK_FALSE(plain.done());
+        co_await gather(named, other, lazy, plain);
+        CHECK(trace.text() == "eager late later lazy plain");
+    });
+}

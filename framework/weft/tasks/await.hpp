@@ -77,6 +77,16 @@ struct AwaitResult<A> {
 template <class A>
 concept Awaitable = detail::is_awaitable<A>();
 
+namespace detail {
+
+/// One of the library's own awaitables, or what gives one: sleep(), a stream's read, ...
+template <class A>
+concept OtherAwaitable = Awaitable<A> && !CoroType<A> && !FutureType<A>;
+template <class>
+inline constexpr bool always_false = false;
+
+}  // namespace detail
+
 /// The type of `co_await a`.
 template <Awaitable A>
 using await_result_t = typename detail::AwaitResult<std::remove_cvref_t<A>>::type;

@@ -206,15 +206,25 @@ auto create_task(F&& fn, A&& a, B&& b, C&& c, More&&... more) {
                        std::source_location());
 }
 
+/// The same for another awaitable: create_task(sleep(1s)).
+template <detail::OtherAwaitable A>
+auto create_task(A&& awaitable, std::source_location location = std::source_location::current()) {
+    return create_task(detail::as_coroutine(std::forward<A>(awaitable)), location);
+}
+/// For the message.
+template <class T>
+    requires(!Awaitable<T> && !detail::CoroFunction<T>)
+void create_task(T&&) {
+    static_assert(detail::always_false<T>, "create_task needs a coroutine: a Coro, or a function that returns one");
+}
+
 /// A Future or Task as it is; anything else awaitable as a new task (asyncio.ensure_future).
 template <Awaitable A>
 auto ensure_future(A&& awaitable, std::source_location location = std::source_location::current()) {
     if constexpr (detail::FutureType<A>)
         return std::remove_cvref_t<A>(std::forward<A>(awaitable));
-    else if constexpr (detail::CoroType<A>)
-        return create_task(std::move(awaitable), location);
     else
-        return create_task(detail::as_coroutine(std::forward<A>(awaitable)), location);
+        return create_task(std::forward<A>(awaitable), location);
 }
 
 /// The task that runs now, without its result type.

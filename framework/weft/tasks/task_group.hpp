@@ -78,39 +78,49 @@ public:
     Task<T> create_task(Coro<T> coro, TaskOptions options,
                         std::source_location location = std::source_location::current()) {
         state_->check_open();
-        Task<T> task = weft::create_task(std::move(coro), std::move(options), location);
-        state_->add(detail::Ref<detail::TaskBase>(&task.task()));
-        return task;
+        return added(weft::create_task(std::move(coro), std::move(options), location));
     }
     template <class T>
     Task<T> create_task(Coro<T> coro, std::source_location location = std::source_location::current()) {
-        return create_task(std::move(coro), TaskOptions(), location);
+        state_->check_open();
+        return added(weft::create_task(std::move(coro), location));
+    }
+    /// The same for another awaitable: group.create_task(sleep(1s)).
+    template <detail::OtherAwaitable A>
+    auto create_task(A&& awaitable, std::source_location location = std::source_location::current()) {
+        return create_task(detail::as_coroutine(std::forward<A>(awaitable)), location);
     }
     /// The same for `fn(args...)`, which is kept for as long as the task runs.
     template <class F, class... Args>
         requires(sizeof...(Args) > 1 && detail::CoroFunction<F, Args...>)
     auto create_task(F&& fn, Args&&... args) {
         state_->check_open();
-        return create_task(detail::make_owned(std::forward<F>(fn), std::forward<Args>(args)...), TaskOptions(),
+        return create_task(detail::make_owned(std::forward<F>(fn), std::forward<Args>(args)...),
                            std::source_location());
     }
     template <class F>
         requires detail::CoroFunction<F>
     auto create_task(F&& fn, std::source_location location = std::source_location::current()) {
         state_->check_open();
-        return create_task(detail::make_owned(std::forward<F>(fn)), TaskOptions(), location);
+        return create_task(detail::make_owned(std::forward<F>(fn)), location);
     }
     template <class F, class A>
         requires detail::CoroFunction<F, A>
     auto create_task(F&& fn, A&& a, std::source_location location = std::source_location::current()) {
         state_->check_open();
-        return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a)), TaskOptions(), location);
+        return create_task(detail::make_owned(std::forward<F>(fn), std::forward<A>(a)), location);
     }
     /// Cancels the children and the body; task_group() then ends without an error of its own. Calling it again does
     /// nothing.
     void cancel() { state_->cancel(); }
 
 private:
+    template <class T>
+    Task<T> added(Task<T> task) {
+        state_->add(detail::Ref<detail::TaskBase>(&task.task()));
+        return task;
+    }
+
     detail::Ref<detail::GroupState> state_;
 };
 
