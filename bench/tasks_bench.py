@@ -39,6 +39,8 @@ GOALS = {
     "cancel": None,
     "queue": 45,
     "lock": 10,
+    "eager": 30,
+    "context_get": 10,
     "event": None,
 }
 

@@ -5,6 +5,7 @@ the number of outstanding timers.
 """
 
 import asyncio
+import contextvars
 import random
 import statistics
 import sys
@@ -148,6 +149,15 @@ async def lock():
         alone.release()
 
 
+variable = contextvars.ContextVar("variable")
+
+
+async def context_get():
+    variable.set(1)
+    for _ in range(LOCK_ROUNDS):
+        variable.get()
+
+
 async def event():
     there = asyncio.Event()
     back = asyncio.Event()
@@ -178,6 +188,7 @@ OPERATIONS = {
     cancel: CANCEL_BATCHES * CANCELS_PER_BATCH,
     queue: ROUND_TRIPS,
     lock: LOCK_ROUNDS,
+    context_get: LOCK_ROUNDS,
     event: ROUND_TRIPS,
 }
 

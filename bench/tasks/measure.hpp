@@ -23,8 +23,9 @@
 //                  is two puts, two gets that have to wait, and two switches
 //   lock           one task takes a lock that nobody else wants and releases it, `lock_rounds` times; per time
 //   event          two tasks wake each other through two events, `round_trips` times; per round trip, which is two
-//   sets,
-//                  two waits, and two switches
+//                  sets, two waits, and two switches
+//   eager          `spawns` tasks that start at once and end there; per task
+//   context_get    a context variable is read, `lock_rounds` times; per time
 
 #include <algorithm>
 #include <array>

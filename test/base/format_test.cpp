@@ -73,6 +73,15 @@ TEST_CASE("handles, loops, contexts, timeouts, locks and queues print themselves
             co_return;
         };
         co_await timeout(std::nullopt, body);
+        const auto group_body = [](TaskGroup& group) -> Coro<> {
+            CHECK(group.repr() == "<TaskGroup entered>");
+            group.create_task(sleep(1s));
+            CHECK(fmt::format("{}", group) == "<TaskGroup tasks=1 entered>");
+            group.cancel();
+            CHECK(group.repr() == "<TaskGroup tasks=1 cancelling>");
+            co_return;
+        };
+        co_await task_group(group_body);
         Lock lock;
         CHECK(fmt::format("{}", lock) == "<Lock [unlocked]>");
         Queue<int> queue(2);

@@ -273,3 +273,16 @@ TEST_CASE("a result that only moves comes out of a Runner") {
     const std::unique_ptr<int> value = runner.run(body());
     CHECK(*value == 6);
 }
+
+TEST_CASE("a Ctrl-C that comes as the main task ends is not lost: KeyboardInterrupt") {
+    RunOptions options;
+    options.loop_factory([] { return make_simulated_loop(); });
+    Runner runner(std::move(options));
+    const auto body = [&]() -> Coro<> {
+        auto& backend = static_cast<sim::SimBackend&>(get_running_loop().backend());
+        CHECK(backend.raise_signal(SIGINT));
+        co_return;  // done before the handler runs
+    };
+    CHECK(ending_of_call([&] { runner.run(body()); }) == "KeyboardInterrupt");
+    CHECK(ending_of_call([&] { runner.run(turns(3)); }) == "ok");
+}

@@ -21,7 +21,7 @@ from _checkout import ROOT, files, finish, shown
 
 INCLUDE_ROOTS = (ROOT / "framework", ROOT / "protocols")
 FLOORS = ("base", "loop", "tasks", "sync", "io", "services")  # lowest first
-UMBRELLAS = ("weft.hpp", "asio.hpp")  # they include every floor, so no floor includes them
+UMBRELLAS = ("weft.hpp", "asio.hpp", "format.hpp")  # they include every floor, so no floor includes them
 WITHOUT_INSPECT = ("base", "loop")
 MAY_USE_BOOST = ("weft/asio.hpp",)
 

@@ -82,8 +82,6 @@ namespace detail {
 /// One of the library's own awaitables, or what gives one: sleep(), a stream's read, ...
 template <class A>
 concept OtherAwaitable = Awaitable<A> && !CoroType<A> && !FutureType<A>;
-template <class>
-inline constexpr bool always_false = false;
 
 }  // namespace detail
 

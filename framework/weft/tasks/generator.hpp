@@ -193,6 +193,7 @@ public:
     /// Raises GeneratorExit where the body stands and runs it to its end; nothing if it has ended or not begun.
     /// RuntimeError if it gives another value instead. What else it throws is thrown here.
     detail::CloseAwaiter aclose() { return detail::CloseAwaiter(promise_); }
+    std::string repr() const { return promise_ ? promise_->describe() : "<async_generator>"; }
 
 private:
     detail::Ref<promise_type> promise_;

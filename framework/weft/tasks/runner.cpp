@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <memory>
 
 namespace weft {
 
@@ -19,26 +20,34 @@ bool on_main_thread() noexcept {
 /// While it lives, Ctrl-C cancels the main task; a second one leaves the loop.
 class InterruptWatch {
 public:
-    InterruptWatch(EventLoop& loop, detail::FutureBase& main) : loop_(loop), main_(&main) {
+    InterruptWatch(EventLoop& loop, detail::FutureBase& main) : loop_(loop), state_(std::make_shared<State>(main)) {
         struct sigaction current{};
         if (!on_main_thread() || sigaction(SIGINT, nullptr, &current) != 0 || current.sa_handler != SIG_DFL) return;
-        loop_.add_signal_handler(SIGINT, [this] { interrupted(); });
+        loop_.add_signal_handler(SIGINT, [state = state_] { state->interrupted(); });
         installed_ = true;
     }
+    InterruptWatch(const InterruptWatch&) = delete;
+    InterruptWatch& operator=(const InterruptWatch&) = delete;
     ~InterruptWatch() {
         if (installed_) loop_.remove_signal_handler(SIGINT);
     }
-    unsigned count() const noexcept { return count_; }
+    unsigned count() const noexcept { return state_->count; }
 
 private:
-    void interrupted() {
-        if (++count_ > 1 || main_->done()) throw KeyboardInterrupt();
-        main_->cancel(nullptr);
-    }
+    /// Shared with the callback: one that is queued already runs after the watch has ended.
+    class State {
+    public:
+        explicit State(detail::FutureBase& main) : main(&main) {}
+        void interrupted() {
+            if (++count > 1 || main->done()) throw KeyboardInterrupt();
+            main->cancel(nullptr);
+        }
+        detail::Ref<detail::FutureBase> main;
+        unsigned count = 0;
+    };
 
     EventLoop& loop_;
-    detail::Ref<detail::FutureBase> main_;
-    unsigned count_ = 0;
+    std::shared_ptr<State> state_;
     bool installed_ = false;
 };
 

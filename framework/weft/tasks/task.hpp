@@ -211,12 +211,10 @@ template <detail::OtherAwaitable A>
 auto create_task(A&& awaitable, std::source_location location = std::source_location::current()) {
     return create_task(detail::as_coroutine(std::forward<A>(awaitable)), location);
 }
-/// For the message.
+/// Compilers show this line to who calls create_task with something else.
 template <class T>
     requires(!Awaitable<T> && !detail::CoroFunction<T>)
-void create_task(T&&) {
-    static_assert(detail::always_false<T>, "create_task needs a coroutine: a Coro, or a function that returns one");
-}
+void create_task(T&&) = delete;  // create_task needs a coroutine: a Coro, or a function that returns one
 
 /// A Future or Task as it is; anything else awaitable as a new task (asyncio.ensure_future).
 template <Awaitable A>

@@ -138,6 +138,20 @@ Coro<> GroupState::exit(std::exception_ptr error) {
     throw ExceptionGroup("unhandled errors in a TaskGroup", std::move(errors_));
 }
 
+std::string GroupState::repr() {
+    std::size_t tasks = 0;
+    UniqueFunction<void(TaskRecord&)> count = [&tasks](TaskRecord&) { ++tasks; };
+    visit_children(count);
+    std::string text = "<TaskGroup";
+    if (tasks > 0) text += " tasks=" + std::to_string(tasks);
+    if (!errors_.empty()) text += " errors=" + std::to_string(errors_.size());
+    if (aborting_)
+        text += " cancelling";
+    else if (!finished_)
+        text += " entered";
+    return text + ">";
+}
+
 void GroupState::visit_children(UniqueFunction<void(TaskRecord&)>& visit) {
     for (Child* child = first_; child; child = child->next)
         visit(*child->task);

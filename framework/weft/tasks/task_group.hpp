@@ -43,6 +43,7 @@ public:
     Coro<> exit(std::exception_ptr error);
 
     void visit_children(UniqueFunction<void(TaskRecord&)>& visit);
+    std::string repr();
 
 private:
     class Child;
@@ -113,6 +114,8 @@ public:
     /// Cancels the children and the body; task_group() then ends without an error of its own. Calling it again does
     /// nothing.
     void cancel() { state_->cancel(); }
+    /// As asyncio's repr: "<TaskGroup tasks=2 errors=1 cancelling entered>".
+    std::string repr() const { return state_->repr(); }
 
 private:
     template <class T>
