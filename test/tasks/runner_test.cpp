@@ -275,6 +275,7 @@ TEST_CASE("a result that only moves comes out of a Runner") {
 }
 
 TEST_CASE("a Ctrl-C that comes as the main task ends is not lost: KeyboardInterrupt") {
+    std::signal(SIGINT, SIG_DFL);  // who started the tests may have had it ignored
     RunOptions options;
     options.loop_factory([] { return make_simulated_loop(); });
     Runner runner(std::move(options));
