@@ -11,6 +11,16 @@ namespace asio = boost::asio;
 
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
 
+namespace {
+/// Whether a wait must end with what it read, for the poll to return. To the epoll reactor each event is a completion;
+/// the select reactor waits on unless an operation has completed.
+#ifdef BOOST_ASIO_HAS_EPOLL
+constexpr bool wait_is_over = false;
+#else
+constexpr bool wait_is_over = true;
+#endif
+}  // namespace
+
 void ReactorChannel::start(int kind, Operation& operation, bool try_now) {
     AsioStreamSocket& socket = read_.socket;
     Reactor& reactor = socket.context().reactor;
@@ -51,7 +61,12 @@ ReactorChannel::Operation::status ReactorChannel::ReadOperation::perform(Operati
     AsioStreamSocket& socket = static_cast<ReadOperation*>(base)->socket;
     // Asio tries at once when a wait begins; what is there is read in its turn.
     if (socket.channel().starting_) return not_done;
-    return socket.take_event() ? done : not_done;
+    switch (socket.take_event()) {
+    case AsioStreamSocket::Event::nothing: return not_done;
+    case AsioStreamSocket::Event::received: return wait_is_over ? done : not_done;
+    case AsioStreamSocket::Event::stop: break;
+    }
+    return done;
 }
 
 void ReactorChannel::ReadOperation::complete(void* owner, asio::detail::scheduler_operation* base,
@@ -60,7 +75,10 @@ void ReactorChannel::ReadOperation::complete(void* owner, asio::detail::schedule
     const auto socket = detail::Ref<AsioStreamSocket>::adopt(&self->socket);
     if (!owner) return;  // the io_context is ending
     socket->channel().watching_ = false;
-    if (self->ec_) socket->fail_watch(self->ec_.value());
+    if (self->ec_)
+        socket->fail_watch(self->ec_.value());
+    else
+        socket->watch_ended();
 }
 
 ReactorChannel::WriteOperation::WriteOperation(detail::Ref<AsioStreamSocket> socket) noexcept

@@ -39,18 +39,18 @@ void AsioStreamSocket::read_later() noexcept {
     context_.queue(*this);
 }
 
-bool AsioStreamSocket::take_event() {
+AsioStreamSocket::Event AsioStreamSocket::take_event() {
     if (closed_ || !wants_data_) {
         drained_ = false;
-        return true;
+        return Event::stop;
     }
     if (context_.is_reading()) {
         drained_ = false;
         read_later();
-        return false;
+        return Event::nothing;
     }
-    receive();
-    return ended_;
+    if (!receive()) return Event::nothing;
+    return ended_ ? Event::stop : Event::received;
 }
 
 bool AsioStreamSocket::read_again() {
@@ -67,6 +67,13 @@ bool AsioStreamSocket::receive() {
     else if (context_.received() == 0)
         ended_ = true;
     return received;
+}
+
+void AsioStreamSocket::watch_ended() {
+    // If data is wanted again by now, or was delivered meanwhile, there may be more that no event tells of.
+    if (!wants_data_ || closed_ || ended_ || context_.is_reader(*this)) return;
+    channel_.watch();
+    read_later();
 }
 
 void AsioStreamSocket::fail_watch(int error) {

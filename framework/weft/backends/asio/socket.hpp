@@ -4,6 +4,8 @@
 #include <weft/backends/asio/channel.hpp>
 #include <weft/backends/asio/network.hpp>
 
+#include <cstdint>
+
 namespace weft::asio_backend {
 
 class AsioStreamSocket final : public io::StreamSocket, public detail::Pooled {
@@ -25,9 +27,16 @@ public:
 
     SocketContext& context() const noexcept { return context_; }
     Channel& channel() noexcept { return channel_; }
-    /// There may be data: reads it, or notes that it must be read later. True if events should stop, because nobody
-    /// wants data or the stream has ended. Calls nobody back.
-    bool take_event();
+    /// What came of an event.
+    enum class Event : std::uint8_t {
+        nothing,   // there was no data, or it is read later
+        received,  // the context has data to deliver
+        stop       // nobody wants data, or the stream has ended: no more events
+    };
+    /// There may be data: reads it, or notes that it must be read later. Calls nobody back.
+    Event take_event();
+    /// Events have stopped.
+    void watch_ended();
     /// The wait itself failed.
     void fail_watch(int error);
     /// The socket's turn has come after read_later(); true if it has read something.

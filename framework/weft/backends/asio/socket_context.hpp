@@ -38,6 +38,7 @@ public:
 
     /// A read waits for deliver().
     bool is_reading() const noexcept { return static_cast<bool>(reader_); }
+    bool is_reader(const AsioStreamSocket& socket) const noexcept { return reader_.get() == &socket; }
     /// Receives from the socket's descriptor, without waiting, for it to deliver. False if there is nothing; errors and
     /// the end of the stream count as something. `drained` tells that a later event announces what comes next.
     bool receive(AsioStreamSocket& socket, bool& drained) noexcept;
