@@ -104,8 +104,10 @@ public:
 protected:
     virtual ~FutureBase();
     void complete(State state) noexcept {
+        // Each scheduled callback keeps this alive until it has run. Counted before state_ is written, which shares its
+        // word: read after it, the processor waits for the write.
+        refs_ += callbacks_;
         state_ = state;
-        refs_ += callbacks_;  // each scheduled callback keeps this alive until it has run
         loop_->schedule(waiters_);
     }
     bool cancel_now(const std::string* message);
