@@ -79,11 +79,25 @@ void TaskBase::step() {
 }
 
 void TaskBase::step_eagerly() {
-    TaskRecord* const creator = loop().current_task();
-    ContextSlot* const outside = std::exchange(context_override, nullptr);
+    /// Also when an interrupt leaves the step.
+    class Creator {
+    public:
+        explicit Creator(EventLoop& loop) noexcept
+            : loop_(loop), task_(loop.current_task()), context_(std::exchange(context_override, nullptr)) {}
+        Creator(const Creator&) = delete;
+        Creator& operator=(const Creator&) = delete;
+        ~Creator() {
+            context_override = context_;
+            loop_.set_current_task(task_);
+        }
+
+    private:
+        EventLoop& loop_;
+        TaskRecord* const task_;
+        ContextSlot* const context_;
+    };
+    const Creator creator(loop());
     step();
-    context_override = outside;
-    loop().set_current_task(creator);
 }
 
 /// Cancelled before its first step: the body never runs.
