@@ -71,6 +71,15 @@ class FutureBase;
 
 [[noreturn]] void throw_no_running_loop();
 
+/// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes. They link
+/// themselves.
+class UnretrievedFutures {
+public:
+    FutureBase* first = nullptr;
+    FutureBase* last = nullptr;
+    void (*report)(FutureBase&) = nullptr;  // takes it out of the list, too
+};
+
 /// The loop that runs on this thread, or null.
 extern thread_local constinit EventLoop* running_loop;
 
@@ -275,9 +284,7 @@ public:
     Handle schedule_internal(UniqueFunction<void()> callback);
     detail::TaskRecord* current_task() const noexcept { return current_task_; }
     void set_current_task(detail::TaskRecord* task) noexcept { current_task_ = task; }
-    /// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes.
-    void add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&));
-    void remove_unretrieved(detail::FutureBase& future) noexcept;
+    detail::UnretrievedFutures& unretrieved() noexcept { return unretrieved_; }
     /// Throws RuntimeError if the loop is closed or, in debug mode, if this is a wrong thread.
     void check_usable() const {
         if (special_) [[unlikely]]
@@ -318,6 +325,7 @@ private:
     void insert_service(const void* key, std::unique_ptr<Service> service);
     Service& require_service(const void* key);
     Service* lookup_service(const void* key) noexcept;
+    void report_by_default(const ExceptionContext& context);
 
     struct Registries;
 
@@ -351,6 +359,7 @@ inline EventLoop& get_running_loop() {
     if (!detail::running_loop) [[unlikely]]
         detail::throw_no_running_loop();
     return *detail::running_loop;
+    detail::UnretrievedFutures unretrieved_;
 }
 
 inline detail::ContextSlot* detail::current_context() noexcept {

@@ -1,21 +1,21 @@
 #include <weft/tasks/future_state.hpp>
 
+#include <new>
+
 namespace weft::detail {
 
 FutureBase::~FutureBase() {
-    while (!waiters_.empty())
+    while (!done() && !waiters_.empty())
         waiters_.pop().discard();
     report_if_unretrieved();
 }
 
-void FutureBase::report_if_unretrieved() {
-    if (!unretrieved_) return;
-    loop_->remove_unretrieved(*this);
-    report_unretrieved();
+void FutureBase::report_if_unretrieved() noexcept {
+    if (unretrieved_) report_unretrieved();
 }
 
-void FutureBase::report_unretrieved() {
-    unretrieved_ = false;
+void FutureBase::report_unretrieved() noexcept {
+    mark_retrieved();
     try {
         loop_->call_exception_handler(ExceptionContext("Future exception was never retrieved", exception_));
     } catch (...) {
@@ -24,6 +24,14 @@ void FutureBase::report_unretrieved() {
 }
 
 bool FutureBase::cancel(const std::string* message) {
+void FutureBase::copy_cancel_message(const std::string& message) noexcept {
+    try {
+        cancel_message_ = std::make_unique<std::string>(message);
+    } catch (...) {
+        cancel_message_.reset();
+    }
+}
+
     return cancel_now(message);
 }
 
@@ -35,26 +43,38 @@ bool FutureBase::cancel_now(const std::string* message) {
     return true;
 }
 
-void FutureBase::store_exception(std::exception_ptr exception) {
-    exception_ = std::move(exception);
-    loop_->add_unretrieved(*this, [](FutureBase& future) { future.report_unretrieved(); });
+void FutureBase::note_unretrieved() noexcept {
+    UnretrievedFutures& all = loop_->unretrieved();
+    ::new (&unretrieved_among_) Neighbours{all.last, nullptr};
+    (all.last ? all.last->unretrieved_among_.next : all.first) = this;
+    all.last = this;
+    all.report = [](FutureBase& future) { future.report_unretrieved(); };
     unretrieved_ = true;
 }
 
 void FutureBase::set_exception(std::exception_ptr exception) {
+void FutureBase::forget_unretrieved() noexcept {
+    UnretrievedFutures& all = loop_->unretrieved();
+    const auto [previous, next] = unretrieved_among_;
+    (previous ? previous->unretrieved_among_.next : all.first) = next;
+    (next ? next->unretrieved_among_.previous : all.last) = previous;
+    unretrieved_ = false;
+}
+
     require_pending();
     store_exception(std::move(exception));
     complete(State::finished);
 }
 
-void FutureBase::mark_retrieved() noexcept {
-    if (!unretrieved_) return;
-    unretrieved_ = false;
-    loop_->remove_unretrieved(*this);
-}
-
-std::exception_ptr FutureBase::make_cancelled_error() const {
-    return std::make_exception_ptr(cancel_message_ ? CancelledError(*cancel_message_) : CancelledError());
+std::exception_ptr FutureBase::make_cancelled_error() const noexcept {
+    try {
+        if (cancel_message_) throw CancelledError(*cancel_message_);
+    } catch (const CancelledError&) {
+        return std::current_exception();
+    } catch (...) {
+        // No memory for the message.
+    }
+    return std::make_exception_ptr(CancelledError());
 }
 
 std::string FutureBase::repr(const std::string& value) const {
@@ -82,7 +102,7 @@ std::exception_ptr FutureBase::take_error() {
 
 void FutureBase::throw_outcome() {
     if (state_ == State::pending) throw InvalidStateError("Result is not ready.");
-    if (state_ == State::cancelled) throw cancel_message_ ? CancelledError(*cancel_message_) : CancelledError();
+    if (state_ == State::cancelled) std::rethrow_exception(make_cancelled_error());
     mark_retrieved();
     std::rethrow_exception(exception_);
 }
