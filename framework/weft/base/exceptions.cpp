@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 
 #include <cstdlib>
+#include <memory>
 #include <typeinfo>
 
 namespace weft {
@@ -33,10 +34,9 @@ IncompleteReadError::IncompleteReadError(Bytes partial, std::optional<std::size_
 
 std::string detail::demangle(const char* name) {
     int status = 0;
-    char* readable = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-    std::string text = status == 0 ? readable : name;
-    std::free(readable);
-    return text;
+    const std::unique_ptr<char, decltype(&std::free)> readable(abi::__cxa_demangle(name, nullptr, nullptr, &status),
+                                                               &std::free);
+    return status == 0 ? readable.get() : name;
 }
 
 std::string describe_exception(const std::exception_ptr& error) {

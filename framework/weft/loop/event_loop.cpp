@@ -388,7 +388,7 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
 
 void EventLoop::call_exception_handler(const ExceptionContext& context) {
     if (!exception_handler_) {
-        default_exception_handler(context);
+        report_by_default(context);
         return;
     }
     detail::run_guarded(
@@ -397,9 +397,14 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
             handler(*this, context);
         },
         [&](std::exception_ptr error) {
-            default_exception_handler(
-                ExceptionContext("Unhandled error in exception handler", std::move(error), context.task));
-            default_exception_handler(context);
+            std::optional<ExceptionContext> own;
+            try {
+                own.emplace("Unhandled error in exception handler", error, context.task);
+            } catch (const std::bad_alloc&) {
+                own.emplace(std::string(), error);
+            }
+            report_by_default(*own);
+            report_by_default(context);
         });
 }
 

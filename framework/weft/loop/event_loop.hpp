@@ -25,6 +25,8 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -69,8 +71,6 @@ namespace detail {
 
 class FutureBase;
 
-[[noreturn]] void throw_no_running_loop();
-
 /// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes. They link
 /// themselves.
 class UnretrievedFutures {
@@ -79,6 +79,8 @@ public:
     FutureBase* last = nullptr;
     void (*report)(FutureBase&) = nullptr;  // takes it out of the list, too
 };
+
+[[noreturn]] void throw_no_running_loop();
 
 /// The loop that runs on this thread, or null.
 extern thread_local constinit EventLoop* running_loop;
@@ -237,6 +239,18 @@ public:
     /// Writes the message and the exception to standard error.
     void default_exception_handler(const ExceptionContext& context);
     void call_exception_handler(const ExceptionContext& context);
+    /// The same with the ExceptionContext that `make_context()` gives; if there is no memory for that, with `error` and
+    /// no message. Only KeyboardInterrupt and SystemExit, thrown by the handler, leave it.
+    template <class F>
+    void report_error(const std::exception_ptr& error, F&& make_context) {
+        std::optional<ExceptionContext> context;
+        try {
+            context.emplace(make_context());
+        } catch (const std::bad_alloc&) {
+            context.emplace(std::string(), error);
+        }
+        call_exception_handler(*context);
+    }
 
     /// Debug mode: calls from a wrong thread throw RuntimeError, callbacks that take slow_callback_duration are logged.
     /// On from the start if the environment has a non-empty WEFT_DEBUG.
@@ -311,6 +325,7 @@ private:
     void watch(int fd, FdEvent event, UniqueFunction<void()> fn);
     bool unwatch(int fd, FdEvent event);
 
+    void report_by_default(const ExceptionContext& context);
     void note_special() noexcept { special_ = closed_ || debug_ || task_factory_; }
     void check_usable_slow() const;
     void check_running() const;
@@ -325,7 +340,6 @@ private:
     void insert_service(const void* key, std::unique_ptr<Service> service);
     Service& require_service(const void* key);
     Service* lookup_service(const void* key) noexcept;
-    void report_by_default(const ExceptionContext& context);
 
     struct Registries;
 
@@ -345,6 +359,7 @@ private:
     std::uint64_t steps_ = 0;
     detail::TimerHeap timers_;
     detail::TaskTable tasks_;
+    detail::UnretrievedFutures unretrieved_;
     std::unique_ptr<Backend> backend_;
     std::unique_ptr<Registries> registries_;
     ExceptionHandler exception_handler_;
@@ -359,7 +374,6 @@ inline EventLoop& get_running_loop() {
     if (!detail::running_loop) [[unlikely]]
         detail::throw_no_running_loop();
     return *detail::running_loop;
-    detail::UnretrievedFutures unretrieved_;
 }
 
 inline detail::ContextSlot* detail::current_context() noexcept {

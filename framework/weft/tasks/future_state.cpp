@@ -17,13 +17,13 @@ void FutureBase::report_if_unretrieved() noexcept {
 void FutureBase::report_unretrieved() noexcept {
     mark_retrieved();
     try {
-        loop_->call_exception_handler(ExceptionContext("Future exception was never retrieved", exception_));
+        loop_->report_error(exception_,
+                            [&] { return ExceptionContext("Future exception was never retrieved", exception_); });
     } catch (...) {
         // An interrupt cannot leave a destructor; the report was made.
     }
 }
 
-bool FutureBase::cancel(const std::string* message) {
 void FutureBase::copy_cancel_message(const std::string& message) noexcept {
     try {
         cancel_message_ = std::make_unique<std::string>(message);
@@ -32,6 +32,7 @@ void FutureBase::copy_cancel_message(const std::string& message) noexcept {
     }
 }
 
+bool FutureBase::cancel(const std::string* message) {
     return cancel_now(message);
 }
 
@@ -52,7 +53,6 @@ void FutureBase::note_unretrieved() noexcept {
     unretrieved_ = true;
 }
 
-void FutureBase::set_exception(std::exception_ptr exception) {
 void FutureBase::forget_unretrieved() noexcept {
     UnretrievedFutures& all = loop_->unretrieved();
     const auto [previous, next] = unretrieved_among_;
@@ -61,6 +61,7 @@ void FutureBase::forget_unretrieved() noexcept {
     unretrieved_ = false;
 }
 
+void FutureBase::set_exception(std::exception_ptr exception) {
     require_pending();
     store_exception(std::move(exception));
     complete(State::finished);
@@ -136,8 +137,10 @@ void DoneCallback::run() {
     const ContextScope scope(context_);
     run_guarded([this] { callback_(); },
                 [this](std::exception_ptr error) {
-                    future_->loop().call_exception_handler(ExceptionContext(
-                        "Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
+                    future_->loop().report_error(error, [&] {
+                        return ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()),
+                                                error);
+                    });
                 });
 }
 

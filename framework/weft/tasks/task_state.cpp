@@ -209,7 +209,8 @@ void TaskBase::report_unretrieved() noexcept {
 
 void TaskBase::destroy_pending() noexcept {
     try {
-        loop().call_exception_handler(ExceptionContext("Task was destroyed but it is pending!", nullptr, task_name()));
+        loop().report_error(
+            nullptr, [&] { return ExceptionContext("Task was destroyed but it is pending!", nullptr, task_name()); });
     } catch (...) {
         // An interrupt cannot stop the loop from closing; the report was made.
     }
