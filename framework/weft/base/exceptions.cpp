@@ -8,7 +8,9 @@
 
 namespace weft {
 
-std::exception_ptr make_os_error(std::error_code code, const std::string& what) {
+namespace {
+
+std::exception_ptr typed_os_error(std::error_code code, const std::string& what) {
     // Comparing with std::errc also maps codes of Asio's own categories that stand for the same condition.
     if (code == std::errc::connection_refused) return std::make_exception_ptr(ConnectionRefusedError(code, what));
     if (code == std::errc::connection_reset) return std::make_exception_ptr(ConnectionResetError(code, what));
@@ -20,6 +22,16 @@ std::exception_ptr make_os_error(std::error_code code, const std::string& what) 
     if (code == std::errc::no_such_file_or_directory) return std::make_exception_ptr(FileNotFoundError(code, what));
     if (code == std::errc::no_such_process) return std::make_exception_ptr(ProcessLookupError(code, what));
     return std::make_exception_ptr(OSError(code, what));
+}
+
+}  // namespace
+
+std::exception_ptr make_os_error(std::error_code code, const std::string& what) noexcept {
+    try {
+        return typed_os_error(code, what);
+    } catch (...) {
+        return std::current_exception();
+    }
 }
 
 void throw_os_error(std::error_code code, const std::string& what) {
