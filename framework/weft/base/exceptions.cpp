@@ -3,11 +3,14 @@
 #include <cxxabi.h>
 
 #include <cstdlib>
+#include <memory>
 #include <typeinfo>
 
 namespace weft {
 
-std::exception_ptr make_os_error(std::error_code code, const std::string& what) {
+namespace {
+
+std::exception_ptr typed_os_error(std::error_code code, const std::string& what) {
     // Comparing with std::errc also maps codes of Asio's own categories that stand for the same condition.
     if (code == std::errc::connection_refused) return std::make_exception_ptr(ConnectionRefusedError(code, what));
     if (code == std::errc::connection_reset) return std::make_exception_ptr(ConnectionResetError(code, what));
@@ -19,6 +22,16 @@ std::exception_ptr make_os_error(std::error_code code, const std::string& what) 
     if (code == std::errc::no_such_file_or_directory) return std::make_exception_ptr(FileNotFoundError(code, what));
     if (code == std::errc::no_such_process) return std::make_exception_ptr(ProcessLookupError(code, what));
     return std::make_exception_ptr(OSError(code, what));
+}
+
+}  // namespace
+
+std::exception_ptr make_os_error(std::error_code code, const std::string& what) noexcept {
+    try {
+        return typed_os_error(code, what);
+    } catch (...) {
+        return std::current_exception();
+    }
 }
 
 void throw_os_error(std::error_code code, const std::string& what) {
@@ -33,10 +46,9 @@ IncompleteReadError::IncompleteReadError(Bytes partial, std::optional<std::size_
 
 std::string detail::demangle(const char* name) {
     int status = 0;
-    char* readable = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-    std::string text = status == 0 ? readable : name;
-    std::free(readable);
-    return text;
+    const std::unique_ptr<char, decltype(&std::free)> readable(abi::__cxa_demangle(name, nullptr, nullptr, &status),
+                                                               &std::free);
+    return status == 0 ? readable.get() : name;
 }
 
 std::string describe_exception(const std::exception_ptr& error) {

@@ -111,8 +111,9 @@ class GaiError : public OSError {
     using OSError::OSError;
 };
 
-/// The typed exception for a system error: ConnectionRefusedError for ECONNREFUSED and so on, OSError for the rest.
-std::exception_ptr make_os_error(std::error_code code, const std::string& what);
+/// The typed exception for a system error: ConnectionRefusedError for ECONNREFUSED and so on, OSError for the rest;
+/// std::bad_alloc if there is no memory for it.
+std::exception_ptr make_os_error(std::error_code code, const std::string& what) noexcept;
 [[noreturn]] void throw_os_error(std::error_code code, const std::string& what);
 
 /// The stream ended before a read had what it asked for (asyncio.IncompleteReadError).

@@ -48,12 +48,11 @@ Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions option
     throw_combined(errors);
 }
 
-Coro<std::shared_ptr<Transport>> open_transport(SocketRef socket, std::shared_ptr<BaseProtocol> protocol) {
+Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol) {
     EventLoop& loop = get_running_loop();
     Future<> ready = loop.create_future<void>();
-    SocketGuard guard(std::move(socket));
     std::shared_ptr<SocketTransport> transport =
-        SocketTransport::open(loop, guard.take(), std::move(protocol), nullptr, [ready]() mutable {
+        SocketTransport::open(loop, socket.take(), std::move(protocol), nullptr, [ready]() mutable {
             if (!ready.done()) ready.set_result();
         });
     std::exception_ptr cancelled;

@@ -57,8 +57,8 @@ namespace io {
 
 /// A connected socket to the first address that answers.
 Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions options);
-/// Puts a transport on the socket and waits until connection_made has returned.
-Coro<std::shared_ptr<Transport>> open_transport(SocketRef socket, std::shared_ptr<BaseProtocol> protocol);
+/// Puts a transport on the guard's socket and waits until connection_made has returned.
+Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol);
 
 template <class F>
 auto connect_protocol(F factory, std::string host, int port, ConnectionOptions options)
@@ -66,7 +66,7 @@ auto connect_protocol(F factory, std::string host, int port, ConnectionOptions o
     using P = typename std::pointer_traits<std::invoke_result_t<F&>>::element_type;
     SocketGuard socket(co_await connect_any(std::move(host), port, options));
     std::shared_ptr<P> protocol = factory();
-    std::shared_ptr<Transport> transport = co_await open_transport(socket.take(), protocol);
+    std::shared_ptr<Transport> transport = co_await open_transport(socket, protocol);
     co_return Connection<P>(std::move(transport), std::move(protocol));
 }
 

@@ -27,10 +27,10 @@ void ServerState::on_accept(SocketRef socket) {
     const detail::ContextScope scope(context_);
     detail::run_guarded(
         [&] { SocketTransport::open(loop_, socket, factory_(), detail::Ref<ServerState>(this), nullptr); },
-        [&](std::exception_ptr error) {
+        [&](const std::exception_ptr& error) {
             socket->close();
-            loop_.call_exception_handler(
-                ExceptionContext("Error on transport creation for incoming connection", std::move(error)));
+            loop_.report_error(
+                error, [&] { return ExceptionContext("Error on transport creation for incoming connection", error); });
         });
 }
 

@@ -31,17 +31,24 @@ namespace io {
 std::shared_ptr<SocketTransport> SocketTransport::open(EventLoop& loop, SocketRef socket,
                                                        std::shared_ptr<BaseProtocol> protocol,
                                                        detail::Ref<ServerState> server, UniqueFunction<void()> ready) {
-    auto transport = std::make_shared<SocketTransport>(loop, std::move(socket), std::move(server));
-    transport->set_protocol(std::move(protocol));
-    IoRegistry::of(loop).add(transport);
-    // asyncio's order: connection_made, then reading, then whoever waits for the connection.
-    loop.schedule_internal([transport] {
-        if (!transport->protocol_) return;
-        transport->connected_ = true;
-        transport->protocol_->connection_made(transport);
-    });
-    loop.schedule_internal([transport] { transport->start_reading(); });
-    if (ready) loop.schedule_internal(std::move(ready));
+    std::shared_ptr<SocketTransport> transport;
+    try {
+        transport = std::make_shared<SocketTransport>(loop, socket, std::move(server));
+        transport->set_protocol(std::move(protocol));
+        IoRegistry::of(loop).add(transport);
+        // asyncio's order: connection_made, then reading, then whoever waits for the connection.
+        loop.schedule_internal([transport] {
+            if (!transport->protocol_) return;
+            transport->connected_ = true;
+            transport->protocol_->connection_made(transport);
+        });
+        loop.schedule_internal([transport] { transport->start_reading(); });
+        if (ready) loop.schedule_internal(std::move(ready));
+    } catch (...) {
+        if (transport) transport->abandon();
+        socket->close();
+        throw;
+    }
     return transport;
 }
 
@@ -60,8 +67,18 @@ SocketTransport::~SocketTransport() {
     if (socket_) socket_->close();
 }
 
+/// What is scheduled for it finds nothing to do.
+void SocketTransport::abandon() noexcept {
+    const detail::Ref<ServerState> server = server_;
+    drop();
+    if (server) server->detach();
+    if (auto* registry = loop_.find_service<IoRegistry>()) registry->remove(*this);
+}
+
 void SocketTransport::drop() noexcept {
     closing_ = lost_ = true;
+    if (loss_scheduled_) loop_.unschedule(*this);
+    loss_scheduled_ = false;
     if (socket_) socket_->close();
     socket_ = nullptr;
     server_ = nullptr;
@@ -79,7 +96,15 @@ void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
 // Reading
 
 void SocketTransport::start_reading() {
-    if (!closing_ && !paused_ && !ended_) socket_->start_reading();
+    if (!closing_ && !paused_ && !ended_) begin_reading();
+}
+
+void SocketTransport::begin_reading() {
+    try {
+        socket_->start_reading();
+    } catch (...) {
+        fatal_error(std::current_exception(), "Fatal error: cannot read from the socket");
+    }
 }
 
 void SocketTransport::pause_reading() {
@@ -91,7 +116,7 @@ void SocketTransport::pause_reading() {
 void SocketTransport::resume_reading() {
     if (closing_ || !paused_) return;
     paused_ = false;
-    if (!ended_ && connected_) socket_->start_reading();
+    if (!ended_ && connected_) begin_reading();
 }
 
 void SocketTransport::on_data(std::span<const std::byte> data) {
@@ -173,10 +198,7 @@ void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
         }
         data = data.subspan(sent);
         if (data.empty()) return;
-        auto outgoing = std::make_unique<Outgoing>();
-        outgoing->data.append(data);
-        outgoing_ = std::move(outgoing);
-        socket_->wait_writable();
+        buffer(data);
     } else {
         if (outgoing_->sent > 0 && outgoing_->sent >= outgoing_->data.size() / 2)
             outgoing_->data.consume(std::exchange(outgoing_->sent, 0));
@@ -185,10 +207,23 @@ void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
     if (get_write_buffer_size() > high_water_ && !protocol_paused_) pause_protocol();
 }
 
+/// The rest of what was sent in part: without it the connection is of no use.
+void SocketTransport::buffer(std::span<const std::byte> data) {
+    try {
+        auto outgoing = std::make_unique<Outgoing>();
+        outgoing->data.append(data);
+        socket_->wait_writable();
+        outgoing_ = std::move(outgoing);
+    } catch (...) {
+        force_close(std::current_exception());
+        throw;
+    }
+}
+
 void SocketTransport::on_writable() {
     if (lost_) return;
-    const detail::ContextScope scope(context_);
     const auto keep = shared_from_this();  // connection_lost may be called from here
+    const detail::ContextScope scope(context_);
     std::error_code error;
     outgoing_->sent += socket_->write_some(outgoing_->data.span().subspan(outgoing_->sent), error);
     if (error) {
@@ -197,7 +232,12 @@ void SocketTransport::on_writable() {
         return;
     }
     if (get_write_buffer_size() > 0) {
-        socket_->wait_writable();
+        try {
+            socket_->wait_writable();
+        } catch (...) {
+            fatal_error(std::current_exception(), "Fatal error: cannot write to the socket");
+            return;
+        }
         maybe_resume_protocol();
         return;
     }
@@ -231,9 +271,9 @@ void SocketTransport::set_write_buffer_limits(std::optional<std::size_t> high, s
 void SocketTransport::pause_protocol() {
     protocol_paused_ = true;
     detail::run_guarded([&] { protocol_->pause_writing(); },
-                        [&](std::exception_ptr error) {
-                            loop_.call_exception_handler(
-                                ExceptionContext("protocol.pause_writing() failed", std::move(error)));
+                        [&](const std::exception_ptr& error) {
+                            loop_.report_error(
+                                error, [&] { return ExceptionContext("protocol.pause_writing() failed", error); });
                         });
 }
 
@@ -241,9 +281,9 @@ void SocketTransport::maybe_resume_protocol() {
     if (!protocol_paused_ || get_write_buffer_size() > low_water_) return;
     protocol_paused_ = false;
     detail::run_guarded([&] { protocol_->resume_writing(); },
-                        [&](std::exception_ptr error) {
-                            loop_.call_exception_handler(
-                                ExceptionContext("protocol.resume_writing() failed", std::move(error)));
+                        [&](const std::exception_ptr& error) {
+                            loop_.report_error(
+                                error, [&] { return ExceptionContext("protocol.resume_writing() failed", error); });
                         });
 }
 
@@ -269,29 +309,55 @@ void SocketTransport::force_close(std::exception_ptr error) {
 void SocketTransport::fatal_error(std::exception_ptr error, const char* message) {
     // What the network does is the protocol's business; what the application threw is everybody's.
     if (!detail::holds<OSError>(error))
-        loop_.call_exception_handler(ExceptionContext(message, error));
+        loop_.report_error(error, [&] { return ExceptionContext(message, error); });
     else if (loop_.get_debug())
         loop_.log(std::string(message) + ": " + describe_exception(error));
     force_close(std::move(error));
 }
 
-void SocketTransport::schedule_connection_lost(std::exception_ptr error) {
+/// Without an allocation, so that it cannot fail; until it has run the registry keeps this alive.
+void SocketTransport::schedule_connection_lost(std::exception_ptr error) noexcept {
     lost_ = true;
-    loop_.schedule_internal([self = shared_from_this(), error = std::move(error)] { self->connection_lost(error); });
+    lost_by_ = std::move(error);
+    context_ = detail::ContextSlot::copy_of_current();
+    loss_scheduled_ = true;
+    loop_.schedule(*static_cast<detail::ReadyNode*>(this));
+}
+
+void SocketTransport::run() {
+    loss_scheduled_ = false;
+    const auto keep = shared_from_this();
+    const detail::ContextScope scope(context_);
+    connection_lost(std::move(lost_by_));
 }
 
 void SocketTransport::connection_lost(std::exception_ptr error) {
-    struct Finish {
-        SocketTransport& self;
-        ~Finish() {
-            const std::shared_ptr<BaseProtocol> protocol = std::move(self.protocol_);
-            if (self.socket_) self.socket_->close();
-            self.socket_ = nullptr;
-            if (auto server = std::move(self.server_)) server->detach();
-            IoRegistry::of(self.loop_).remove(self);
-        }
-    } finish{*this};
-    if (protocol_ && connected_) protocol_->connection_lost(std::move(error));
+    class Finish {
+    public:
+        explicit Finish(SocketTransport& self) noexcept : self_(self) {}
+        Finish(const Finish&) = delete;
+        Finish& operator=(const Finish&) = delete;
+        ~Finish() { self_.forget_connection(); }
+
+    private:
+        SocketTransport& self_;
+    };
+    const Finish finish(*this);
+    if (!protocol_ || !connected_) return;
+    detail::run_guarded([&] { protocol_->connection_lost(std::move(error)); },
+                        [&](const std::exception_ptr& thrown) {
+                            loop_.report_error(thrown, [&] {
+                                return ExceptionContext("Exception in callback protocol.connection_lost()", thrown);
+                            });
+                        });
+}
+
+void SocketTransport::forget_connection() noexcept {
+    const std::shared_ptr<BaseProtocol> protocol = std::move(protocol_);
+    if (socket_) socket_->close();
+    socket_ = nullptr;
+    if (const auto server = std::move(server_)) server->detach();
+    IoRegistry::of(loop_).remove(*this);
 }
 
 std::optional<Address> SocketTransport::peername() const {

@@ -16,9 +16,11 @@ class ServerState;
 ///     open -> closing (flushes) -> lost
 class SocketTransport final : public Transport,
                               public SocketEvents,
+                              private detail::ReadyNode,
                               public std::enable_shared_from_this<SocketTransport> {
 public:
-    /// Makes a transport and schedules connection_made, then the start of reading, then `ready`, in this order.
+    /// Makes a transport and schedules connection_made, then the start of reading, then `ready`, in this order. If it
+    /// throws, the socket is closed.
     static std::shared_ptr<SocketTransport> open(EventLoop& loop, SocketRef socket,
                                                  std::shared_ptr<BaseProtocol> protocol,
                                                  detail::Ref<ServerState> server, UniqueFunction<void()> ready);
@@ -61,6 +63,11 @@ public:
     std::uint32_t registry_index = 0;
 
 private:
+    // ReadyNode: the connection is lost.
+    void run() override;
+    void discard() noexcept override { loss_scheduled_ = false; }
+    std::string describe() const override { return "<connection_lost callback>"; }
+
     void on_data(std::span<const std::byte> data) override;
     void on_end_of_stream() override;
     void on_read_error(std::error_code error) override;
@@ -71,16 +78,20 @@ private:
         std::size_t sent = 0;  // so many of data are gone
     };
 
+    void abandon() noexcept;
     void start_reading();
+    void begin_reading();
     Protocol& stream_protocol() const noexcept { return static_cast<Protocol&>(*protocol_); }
     void fill_protocol_buffer(std::span<const std::byte> data);
     void send_or_buffer(std::span<const std::byte> data);
+    void buffer(std::span<const std::byte> data);
     void pause_protocol();
     void maybe_resume_protocol();
     void fatal_error(std::exception_ptr error, const char* message);
     void force_close(std::exception_ptr error);
-    void schedule_connection_lost(std::exception_ptr error);
+    void schedule_connection_lost(std::exception_ptr error) noexcept;
     void connection_lost(std::exception_ptr error);
+    void forget_connection() noexcept;
 
     EventLoop& loop_;
     SocketRef socket_;
@@ -88,6 +99,7 @@ private:
     detail::Ref<ServerState> server_;
     detail::ContextSlot context_;         // of who made the connection or the server; protocols are called in it
     std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
+    std::exception_ptr lost_by_;
     std::size_t high_water_;
     std::size_t low_water_;
     std::uint8_t dropped_writes_ = 0;
@@ -95,6 +107,7 @@ private:
     bool connected_ : 1 = false;  // connection_made was called
     bool closing_ : 1 = false;
     bool lost_ : 1 = false;  // connection_lost is scheduled or done
+    bool loss_scheduled_ : 1 = false;
     bool paused_ : 1 = false;
     bool eof_written_ : 1 = false;
     bool protocol_paused_ : 1 = false;

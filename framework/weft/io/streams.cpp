@@ -210,8 +210,9 @@ void StreamState::run() {
     if (!task->is_cancelled()) {
         const std::exception_ptr error = task->exception();
         if (!error) return;
-        loop_.call_exception_handler(
-            ExceptionContext("Unhandled exception in client_connected_cb", error, task->task_name()));
+        loop_.report_error(error, [&] {
+            return ExceptionContext("Unhandled exception in client_connected_cb", error, task->task_name());
+        });
     }
     transport_->close();
 }

@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <unordered_map>
 
 namespace weft {
 
@@ -52,7 +51,6 @@ struct EventLoop::Registries {
     std::vector<Entry> services;
     std::map<std::pair<int, FdEvent>, detail::Ref<detail::HandleState>> watched;  // the queued handle, if any
     std::map<int, bool> signals;
-    std::unordered_map<detail::FutureBase*, void (*)(detail::FutureBase&)> unretrieved;
 };
 
 EventLoop::EventLoop(std::unique_ptr<Backend> backend)
@@ -223,11 +221,8 @@ void EventLoop::close() {
     backend_->close();
     remote_nodes_.close();
     destroy_tasks();
-    while (!registries_->unretrieved.empty()) {
-        auto [future, report] = *registries_->unretrieved.begin();
-        registries_->unretrieved.erase(registries_->unretrieved.begin());
-        report(*future);
-    }
+    while (unretrieved_.first)
+        unretrieved_.report(*unretrieved_.first);
 }
 
 void EventLoop::destroy_tasks() noexcept {
@@ -393,7 +388,7 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
 
 void EventLoop::call_exception_handler(const ExceptionContext& context) {
     if (!exception_handler_) {
-        default_exception_handler(context);
+        report_by_default(context);
         return;
     }
     detail::run_guarded(
@@ -402,17 +397,22 @@ void EventLoop::call_exception_handler(const ExceptionContext& context) {
             handler(*this, context);
         },
         [&](std::exception_ptr error) {
-            default_exception_handler(
-                ExceptionContext("Unhandled error in exception handler", std::move(error), context.task));
-            default_exception_handler(context);
+            std::optional<ExceptionContext> own;
+            try {
+                own.emplace("Unhandled error in exception handler", error, context.task);
+            } catch (const std::bad_alloc&) {
+                own.emplace(std::string(), error);
+            }
+            report_by_default(*own);
+            report_by_default(context);
         });
 }
 
-void EventLoop::add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&)) {
-    registries_->unretrieved.emplace(&future, report);
-}
-void EventLoop::remove_unretrieved(detail::FutureBase& future) noexcept {
-    registries_->unretrieved.erase(&future);
+void EventLoop::report_by_default(const ExceptionContext& context) {
+    detail::run_guarded([&] { default_exception_handler(context); },
+                        [](const std::exception_ptr&) {
+                            std::fputs("Exception in default exception handler: an error was not reported\n", stderr);
+                        });
 }
 
 // Services

@@ -25,6 +25,8 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -68,6 +70,15 @@ using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)
 namespace detail {
 
 class FutureBase;
+
+/// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes. They link
+/// themselves.
+class UnretrievedFutures {
+public:
+    FutureBase* first = nullptr;
+    FutureBase* last = nullptr;
+    void (*report)(FutureBase&) = nullptr;  // takes it out of the list, too
+};
 
 [[noreturn]] void throw_no_running_loop();
 
@@ -228,6 +239,18 @@ public:
     /// Writes the message and the exception to standard error.
     void default_exception_handler(const ExceptionContext& context);
     void call_exception_handler(const ExceptionContext& context);
+    /// The same with the ExceptionContext that `make_context()` gives; if there is no memory for that, with `error` and
+    /// no message. Only KeyboardInterrupt and SystemExit, thrown by the handler, leave it.
+    template <class F>
+    void report_error(const std::exception_ptr& error, F&& make_context) {
+        std::optional<ExceptionContext> context;
+        try {
+            context.emplace(make_context());
+        } catch (const std::bad_alloc&) {
+            context.emplace(std::string(), error);
+        }
+        call_exception_handler(*context);
+    }
 
     /// Debug mode: calls from a wrong thread throw RuntimeError, callbacks that take slow_callback_duration are logged.
     /// On from the start if the environment has a non-empty WEFT_DEBUG.
@@ -275,9 +298,7 @@ public:
     Handle schedule_internal(UniqueFunction<void()> callback);
     detail::TaskRecord* current_task() const noexcept { return current_task_; }
     void set_current_task(detail::TaskRecord* task) noexcept { current_task_ = task; }
-    /// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes.
-    void add_unretrieved(detail::FutureBase& future, void (*report)(detail::FutureBase&));
-    void remove_unretrieved(detail::FutureBase& future) noexcept;
+    detail::UnretrievedFutures& unretrieved() noexcept { return unretrieved_; }
     /// Throws RuntimeError if the loop is closed or, in debug mode, if this is a wrong thread.
     void check_usable() const {
         if (special_) [[unlikely]]
@@ -304,6 +325,7 @@ private:
     void watch(int fd, FdEvent event, UniqueFunction<void()> fn);
     bool unwatch(int fd, FdEvent event);
 
+    void report_by_default(const ExceptionContext& context);
     void note_special() noexcept { special_ = closed_ || debug_ || task_factory_; }
     void check_usable_slow() const;
     void check_running() const;
@@ -337,6 +359,7 @@ private:
     std::uint64_t steps_ = 0;
     detail::TimerHeap timers_;
     detail::TaskTable tasks_;
+    detail::UnretrievedFutures unretrieved_;
     std::unique_ptr<Backend> backend_;
     std::unique_ptr<Registries> registries_;
     ExceptionHandler exception_handler_;

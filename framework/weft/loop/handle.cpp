@@ -33,8 +33,10 @@ void HandleState::run() {
     const ContextScope scope(context_);
     run_guarded([this] { callback_(); },
                 [this](std::exception_ptr error) {
-                    loop_->call_exception_handler(ExceptionContext(
-                        "Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
+                    loop_->report_error(error, [&] {
+                        return ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()),
+                                                error);
+                    });
                 });
     callback_ = nullptr;
     State expected = State::running;

@@ -98,7 +98,8 @@ public:
 
 private:
     void start_thread() {
-        Stragglers::instance();  // so that it ends after those that it waits for
+        Stragglers::instance();                 // so that it ends after those that it waits for
+        threads_.reserve(threads_.size() + 1);  // there is no way back once it runs
         std::thread thread([self = shared_from_this()] { self->work(); });
         ++running_;
         pthread_setname_np(thread.native_handle(), name_.c_str());

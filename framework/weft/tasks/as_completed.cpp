@@ -11,6 +11,7 @@ CompletionQueue::~CompletionQueue() {
 void CompletionQueue::watch(std::vector<Ref<FutureBase>> futures, std::optional<Duration> limit) {
     futures_ = std::move(futures);
     callbacks_.resize(futures_.size());
+    ended_.reserve(futures_.size());
     left_ = pending_ = futures_.size();
     for (std::size_t i = 0; i < futures_.size(); ++i) {
         // A callback that is scheduled may outlive the queue.
@@ -27,12 +28,17 @@ void CompletionQueue::ended(std::size_t index) {
     callbacks_[index] = nullptr;
     if (--pending_ == 0) timer_.cancel();
     ended_.push_back(index);
-    while (!waiters_.empty()) {
+    wake_one();
+}
+
+void CompletionQueue::wake_one() {
+    bool woken = false;
+    while (!woken && !waiters_.empty()) {
         Future<> waiter = std::move(waiters_.front());
         waiters_.pop_front();
         if (waiter.done()) continue;
         waiter.set_result();
-        return;
+        woken = true;
     }
 }
 
@@ -42,17 +48,16 @@ void CompletionQueue::time_up() {
 }
 
 void CompletionQueue::wake_all() {
-    for (Future<>& waiter : std::exchange(waiters_, {}))
-        if (!waiter.done()) waiter.set_result();
+    while (!waiters_.empty())
+        wake_one();
 }
 
 Coro<std::optional<std::size_t>> CompletionQueue::next() {
     const auto keep = shared_from_this();
     for (;;) {
         std::optional<std::size_t> index;
-        if (!ended_.empty()) {
-            index = ended_.front();
-            ended_.pop_front();
+        if (given_ < ended_.size()) {
+            index = ended_[given_++];
             // The last one was given: whoever still waits for one waits in vain.
             if (--left_ == 0) wake_all();
             co_return index;
@@ -69,11 +74,7 @@ Coro<std::optional<std::size_t>> CompletionQueue::next() {
         }
         if (!cancelled) continue;
         // Woken and cancelled at once: the wake-up is the next waiter's.
-        if (!waiter.cancelled() && !ended_.empty() && !waiters_.empty()) {
-            Future<> other = std::move(waiters_.front());
-            waiters_.pop_front();
-            if (!other.done()) other.set_result();
-        }
+        if (!waiter.cancelled() && given_ < ended_.size()) wake_one();
         std::rethrow_exception(cancelled);
     }
 }

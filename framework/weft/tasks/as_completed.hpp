@@ -37,12 +37,14 @@ public:
 private:
     void ended(std::size_t index);
     void time_up();
+    void wake_one();
     void wake_all();
 
     EventLoop& loop_;
     std::vector<Ref<FutureBase>> futures_;
     std::vector<DoneCallback*> callbacks_;
-    std::deque<std::size_t> ended_;
+    std::vector<std::size_t> ended_;  // has room for all
+    std::size_t given_ = 0;           // of those
     std::deque<Future<>> waiters_;
     std::size_t left_ = 0;  // not given yet
     std::size_t pending_ = 0;

@@ -253,10 +253,15 @@ template <class T>
 Future<T> wrap_future(ConcurrentFuture<T> source, EventLoop& loop) {
     Future<T> target = loop.create_future<T>();
     const auto node = detail::Ref<detail::WrapNode<T>>::adopt(new detail::WrapNode<T>(loop, target));
-    target.add_done_callback([source](const Future<T>& done) mutable {
-        if (done.cancelled()) source.cancel();
-    });
-    source.add_done_callback([node](const ConcurrentFuture<T>& done) { node->post_result(done); });
+    try {
+        target.add_done_callback([source](const Future<T>& done) mutable {
+            if (done.cancelled()) source.cancel();
+        });
+        source.add_done_callback([node](const ConcurrentFuture<T>& done) { node->post_result(done); });
+    } catch (...) {
+        node->retire();
+        throw;
+    }
     return target;
 }
 /// The same for the running loop.

@@ -1,25 +1,34 @@
 #include <weft/tasks/future_state.hpp>
 
+#include <new>
+
 namespace weft::detail {
 
 FutureBase::~FutureBase() {
-    while (!waiters_.empty())
+    while (!done() && !waiters_.empty())
         waiters_.pop().discard();
     report_if_unretrieved();
 }
 
-void FutureBase::report_if_unretrieved() {
-    if (!unretrieved_) return;
-    loop_->remove_unretrieved(*this);
-    report_unretrieved();
+void FutureBase::report_if_unretrieved() noexcept {
+    if (unretrieved_) report_unretrieved();
 }
 
-void FutureBase::report_unretrieved() {
-    unretrieved_ = false;
+void FutureBase::report_unretrieved() noexcept {
+    mark_retrieved();
     try {
-        loop_->call_exception_handler(ExceptionContext("Future exception was never retrieved", exception_));
+        loop_->report_error(exception_,
+                            [&] { return ExceptionContext("Future exception was never retrieved", exception_); });
     } catch (...) {
         // An interrupt cannot leave a destructor; the report was made.
+    }
+}
+
+void FutureBase::copy_cancel_message(const std::string& message) noexcept {
+    try {
+        cancel_message_ = std::make_unique<std::string>(message);
+    } catch (...) {
+        cancel_message_.reset();
     }
 }
 
@@ -35,10 +44,21 @@ bool FutureBase::cancel_now(const std::string* message) {
     return true;
 }
 
-void FutureBase::store_exception(std::exception_ptr exception) {
-    exception_ = std::move(exception);
-    loop_->add_unretrieved(*this, [](FutureBase& future) { future.report_unretrieved(); });
+void FutureBase::note_unretrieved() noexcept {
+    UnretrievedFutures& all = loop_->unretrieved();
+    ::new (&unretrieved_among_) Neighbours{all.last, nullptr};
+    (all.last ? all.last->unretrieved_among_.next : all.first) = this;
+    all.last = this;
+    all.report = [](FutureBase& future) { future.report_unretrieved(); };
     unretrieved_ = true;
+}
+
+void FutureBase::forget_unretrieved() noexcept {
+    UnretrievedFutures& all = loop_->unretrieved();
+    const auto [previous, next] = unretrieved_among_;
+    (previous ? previous->unretrieved_among_.next : all.first) = next;
+    (next ? next->unretrieved_among_.previous : all.last) = previous;
+    unretrieved_ = false;
 }
 
 void FutureBase::set_exception(std::exception_ptr exception) {
@@ -47,14 +67,15 @@ void FutureBase::set_exception(std::exception_ptr exception) {
     complete(State::finished);
 }
 
-void FutureBase::mark_retrieved() noexcept {
-    if (!unretrieved_) return;
-    unretrieved_ = false;
-    loop_->remove_unretrieved(*this);
-}
-
-std::exception_ptr FutureBase::make_cancelled_error() const {
-    return std::make_exception_ptr(cancel_message_ ? CancelledError(*cancel_message_) : CancelledError());
+std::exception_ptr FutureBase::make_cancelled_error() const noexcept {
+    try {
+        if (cancel_message_) throw CancelledError(*cancel_message_);
+    } catch (const CancelledError&) {
+        return std::current_exception();
+    } catch (...) {
+        // No memory for the message.
+    }
+    return std::make_exception_ptr(CancelledError());
 }
 
 std::string FutureBase::repr(const std::string& value) const {
@@ -82,7 +103,7 @@ std::exception_ptr FutureBase::take_error() {
 
 void FutureBase::throw_outcome() {
     if (state_ == State::pending) throw InvalidStateError("Result is not ready.");
-    if (state_ == State::cancelled) throw cancel_message_ ? CancelledError(*cancel_message_) : CancelledError();
+    if (state_ == State::cancelled) std::rethrow_exception(make_cancelled_error());
     mark_retrieved();
     std::rethrow_exception(exception_);
 }
@@ -116,8 +137,10 @@ void DoneCallback::run() {
     const ContextScope scope(context_);
     run_guarded([this] { callback_(); },
                 [this](std::exception_ptr error) {
-                    future_->loop().call_exception_handler(ExceptionContext(
-                        "Exception in callback " + demangle(callback_.target_type().name()), std::move(error)));
+                    future_->loop().report_error(error, [&] {
+                        return ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()),
+                                                error);
+                    });
                 });
 }
 

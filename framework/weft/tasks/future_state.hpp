@@ -16,6 +16,7 @@
 #include <string_view>
 #include <type_traits>
 #include <typeinfo>
+#include <utility>
 
 namespace weft {
 
@@ -73,7 +74,7 @@ public:
         else
             waiters_.push(node);
     }
-    bool remove_waiter(ReadyNode& node) noexcept { return waiters_.remove(node); }
+    bool remove_waiter(ReadyNode& node) noexcept { return !done() && waiters_.remove(node); }
     /// The same for a callback of the application's, which this owns until it has run.
     void add_callback(DoneCallback& callback) noexcept;
     bool remove_callback(DoneCallback& callback) noexcept;
@@ -94,9 +95,12 @@ public:
     std::exception_ptr exception();
     /// The stored exception or, of a cancelled future, a CancelledError; null if there is a value. Marks it as seen.
     std::exception_ptr take_error();
-    std::exception_ptr make_cancelled_error() const;
+    std::exception_ptr make_cancelled_error() const noexcept;
     /// The exception will be delivered by other means; do not report it as never retrieved.
-    void mark_retrieved() noexcept;
+    void mark_retrieved() noexcept {
+        if (unretrieved_) [[unlikely]]
+            forget_unretrieved();
+    }
     void require_pending() const {
         if (done()) throw_invalid_state();
     }
@@ -109,21 +113,31 @@ protected:
         refs_ += callbacks_;
         state_ = state;
         loop_->schedule(waiters_);
+        if (exception_) [[unlikely]]
+            note_unretrieved();
     }
     bool cancel_now(const std::string* message);
-    void set_cancel_message(const std::string* message) {
-        if (message)
-            cancel_message_ = std::make_unique<std::string>(*message);
+    /// Keeps a copy, unless there is no memory for it: the cancellation matters more than its message.
+    void set_cancel_message(const std::string* message) noexcept {
+        if (message) [[unlikely]]
+            copy_cancel_message(*message);
         else
             cancel_message_.reset();
     }
     const std::string* cancel_message() const noexcept { return cancel_message_.get(); }
-    void store_exception(std::exception_ptr exception);
-    virtual void report_unretrieved();
+    std::unique_ptr<std::string> exchange_cancel_message(std::unique_ptr<std::string> message) noexcept {
+        return std::exchange(cancel_message_, std::move(message));
+    }
+    /// What this is about to end with.
+    void store_exception(std::exception_ptr exception) noexcept { exception_ = std::move(exception); }
+    virtual void report_unretrieved() noexcept;
     /// For the destructor of each class that overrides report_unretrieved(): the base's is too late.
-    void report_if_unretrieved();
+    void report_if_unretrieved() noexcept;
 
 private:
+    void note_unretrieved() noexcept;
+    void copy_cancel_message(const std::string& message) noexcept;
+    void forget_unretrieved() noexcept;
     [[noreturn]] void throw_outcome();
     [[noreturn]] void throw_invalid_state() const;
 
@@ -132,7 +146,15 @@ private:
     std::uint32_t callbacks_ : 28 = 0;
     State state_ : 2 = State::pending;
     bool unretrieved_ : 1 = false;
-    ReadyQueue waiters_;
+    class Neighbours {
+    public:
+        FutureBase* previous;
+        FutureBase* next;
+    };
+    union {
+        ReadyQueue waiters_{};          // while it is pending
+        Neighbours unretrieved_among_;  // in the loop's list, while unretrieved_
+    };
     std::exception_ptr exception_;
     std::unique_ptr<std::string> cancel_message_;
 };

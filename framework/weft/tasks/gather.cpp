@@ -101,7 +101,7 @@ bool GatherBase::cancel(const std::string* message) {
         return false;
     }
     bool accepted = false;
-    for (const auto& child : std::vector<Ref<FutureBase>>(children_))
+    for (const auto& child : children_)  // which only change when the loop tells that one is done
         accepted |= child->cancel(message);
     if (accepted) cancel_requested_ = true;
     return accepted;

@@ -1,46 +1,40 @@
 #include <weft/tasks/task_group.hpp>
 
+#include <new>
+
 namespace weft::detail {
-
-/// One child that is not done: told through the ready queue when it is.
-class GroupState::Child final : public ReadyNode, public Pooled {
-public:
-    Child(GroupState& group, Ref<TaskBase> task) noexcept : group(&group), task(std::move(task)) {}
-    void run() override { finish(true); }
-    void discard() noexcept override { finish(false); }
-    std::string describe() const override { return "<TaskGroup callback>"; }
-
-    Ref<GroupState> group;
-    Ref<TaskBase> task;
-    Child* previous = nullptr;
-    Child* next = nullptr;
-
-private:
-    void finish(bool report) {
-        Ref<GroupState> keep = group;
-        (previous ? previous->next : keep->first_) = next;
-        (next ? next->previous : keep->last_) = previous;
-        if (report) keep->child_done(*this);
-        delete this;
-    }
-};
 
 namespace {
 
-/// What the parent awaits while children run; a dump sees them through it.
-class AllDone final : public WithValue<void, FutureBase> {
-public:
-    AllDone(EventLoop& loop, GroupState& group) noexcept : WithValue<void, FutureBase>(loop), group_(group) {}
-    std::string_view waiter_kind() const noexcept override { return "TaskGroup"; }
-    void visit_awaited_tasks(UniqueFunction<void(TaskRecord&)>& visit) override { group_.visit_children(visit); }
-
-private:
-    GroupState& group_;
-};
+bool is_interrupt(const std::exception_ptr& error) {
+    return holds<KeyboardInterrupt>(error) || holds<SystemExit>(error);
+}
 
 }  // namespace
 
-GroupState::~GroupState() = default;
+void GroupChild::leave() noexcept {
+    (previous_ ? previous_->next_ : group_->first_) = next_;
+    (next_ ? next_->previous_ : group_->last_) = previous_;
+}
+
+void GroupChild::run() {
+    leave();
+    const Ref<GroupState> group = std::move(group_);
+    std::unique_ptr<GroupChild> self(this);
+    if (group->child_done(*this)) self.release();
+}
+
+void GroupChild::discard() noexcept {
+    leave();
+    delete this;
+}
+
+GroupState::~GroupState() {
+    while (GroupChild* child = failed_) {
+        failed_ = child->next_;
+        delete child;
+    }
+}
 
 Ref<GroupState> enter_group() {
     CurrentTask parent = current_task();
@@ -53,47 +47,46 @@ void GroupState::check_open() const {
     if (aborting_) throw RuntimeError("TaskGroup is shutting down");
 }
 
-void GroupState::add(Ref<TaskBase> task) {
-    auto* child = new Child(*this, std::move(task));
-    child->previous = last_;
-    (last_ ? last_->next : first_) = child;
+void GroupState::add(std::unique_ptr<GroupChild> added, Ref<TaskBase> task) noexcept {
+    GroupChild* child = added.release();
+    child->group_ = Ref<GroupState>(this);
+    child->task_ = std::move(task);
+    child->previous_ = last_;
+    (last_ ? last_->next_ : first_) = child;
     last_ = child;
-    child->task->add_waiter(*child);
+    child->task_->add_waiter(*child);
 }
 
-bool GroupState::is_interrupt(const std::exception_ptr& error) const {
-    return holds<KeyboardInterrupt>(error) || holds<SystemExit>(error);
-}
-
-void GroupState::child_done(Child& child) {
-    if (!first_ && all_done_ && !all_done_.done()) all_done_.set_result();
-    TaskBase& task = *child.task;
-    if (task.is_cancelled()) return;
+bool GroupState::child_done(GroupChild& child) {
+    if (!first_ && wait_) wait_->wake();
+    TaskBase& task = *child.task_;
+    if (task.is_cancelled()) return false;
     const std::exception_ptr error = task.exception();
-    if (!error) return;
-    errors_.push_back(error);
+    if (!error) return false;
     if (!interrupt_ && is_interrupt(error)) interrupt_ = error;
     if (parent_->done()) {
-        loop_->call_exception_handler(ExceptionContext("Task '" + task.task_name() +
-                                                           "' has errored out but its parent task '" +
-                                                           parent_->task_name() + "' is already completed",
-                                                       error, task.task_name()));
-        return;
+        loop_->report_error(error, [&] {
+            return ExceptionContext("Task '" + task.task_name() + "' has errored out but its parent task '" +
+                                        parent_->task_name() + "' is already completed",
+                                    error, task.task_name());
+        });
+        return false;
     }
+    child.next_ = nullptr;
+    (last_failed_ ? last_failed_->next_ : failed_) = &child;
+    last_failed_ = &child;
     if (!aborting_ && !parent_cancel_requested_) {
         abort();
         parent_cancel_requested_ = true;
         parent_->cancel(nullptr);
     }
+    return true;
 }
 
 void GroupState::abort() {
     aborting_ = true;
-    std::vector<Ref<TaskBase>> tasks;
-    for (Child* child = first_; child; child = child->next)
-        tasks.push_back(child->task);
-    for (const auto& task : tasks)
-        if (!task->done()) task->cancel(nullptr);
+    for (GroupChild* child = first_; child; child = child->next_)  // which only change when the loop tells of one
+        if (!child->task_->done()) child->task_->cancel(nullptr);
 }
 
 void GroupState::cancel() {
@@ -105,46 +98,71 @@ void GroupState::cancel() {
     }
 }
 
-Coro<> GroupState::exit(std::exception_ptr error) {
+void GroupState::body_ended(std::exception_ptr error) {
     exiting_ = true;
-    const bool cancelled = error && holds<CancelledError>(error);
-    if (error && is_interrupt(error) && !interrupt_) interrupt_ = error;
-    std::exception_ptr cancellation = cancelled ? error : nullptr;
-    if (error && !aborting_) abort();
-    // In a loop: the parent may be cancelled again while the children end.
-    while (first_) {
-        if (!all_done_) all_done_ = Future<>(Ref<FutureBase>::adopt(new AllDone(*loop_, *this)));
-        try {
-            co_await all_done_;
-        } catch (const CancelledError&) {
-            if (!aborting_) {
-                cancellation = std::current_exception();
-                abort();
-            }
-        }
-        all_done_ = Future<>();
+    if (!error) return;
+    if (holds<CancelledError>(error)) {
+        cancellation_ = std::move(error);
+    } else {
+        if (!interrupt_ && is_interrupt(error)) interrupt_ = error;
+        error_ = std::move(error);
     }
+    if (!aborting_) abort();
+}
+
+void GroupState::wait_cancelled(std::exception_ptr cancellation) {
+    if (aborting_) return;
+    cancellation_ = std::move(cancellation);
+    abort();
+}
+
+void GroupState::finish() {
     finished_ = true;
     if (interrupt_) std::rethrow_exception(interrupt_);
-    if (parent_cancel_requested_ && parent_->uncancel() == 0) cancellation = nullptr;
-    if (cancellation && errors_.empty()) std::rethrow_exception(cancellation);
-    if (error && !cancelled) errors_.push_back(error);
-    if (errors_.empty()) co_return;
+    if (parent_cancel_requested_ && parent_->uncancel() == 0) cancellation_ = nullptr;
+    if (cancellation_ && !failed_) std::rethrow_exception(cancellation_);
+    if (!failed_ && !error_) return;
     // A cancellation from outside stays due, its count unchanged.
     if (parent_->cancelling() > 0) {
         parent_->uncancel();
         parent_->cancel(nullptr);
     }
-    throw ExceptionGroup("unhandled errors in a TaskGroup", std::move(errors_));
+    throw_errors();
+}
+
+void GroupState::throw_errors() {
+    try {
+        std::vector<std::exception_ptr> errors;
+        for (const GroupChild* child = failed_; child; child = child->next_)
+            errors.push_back(child->task_->peek_exception());
+        if (error_) errors.push_back(error_);
+        throw ExceptionGroup("unhandled errors in a TaskGroup", std::move(errors));
+    } catch (const std::bad_alloc&) {
+        // No memory for the group: each error is told of in another way.
+        for (const GroupChild* child = failed_; child; child = child->next_) {
+            const std::exception_ptr& error = child->task_->peek_exception();
+            loop_->report_error(error, [&] {
+                return ExceptionContext("unhandled error in a TaskGroup", error, child->task_->task_name());
+            });
+        }
+        if (error_)
+            loop_->report_error(error_, [&] {
+                return ExceptionContext("unhandled error in a TaskGroup", error_, parent_->task_name());
+            });
+        throw;
+    }
 }
 
 std::string GroupState::repr() {
     std::size_t tasks = 0;
     UniqueFunction<void(TaskRecord&)> count = [&tasks](TaskRecord&) { ++tasks; };
     visit_children(count);
+    std::size_t errors = 0;
+    for (const GroupChild* child = finished_ ? nullptr : failed_; child; child = child->next_)
+        ++errors;
     std::string text = "<TaskGroup";
     if (tasks > 0) text += " tasks=" + std::to_string(tasks);
-    if (!errors_.empty()) text += " errors=" + std::to_string(errors_.size());
+    if (errors > 0) text += " errors=" + std::to_string(errors);
     if (aborting_)
         text += " cancelling";
     else if (!finished_)
@@ -153,8 +171,8 @@ std::string GroupState::repr() {
 }
 
 void GroupState::visit_children(UniqueFunction<void(TaskRecord&)>& visit) {
-    for (Child* child = first_; child; child = child->next)
-        visit(*child->task);
+    for (GroupChild* child = first_; child; child = child->next_)
+        visit(*child->task_);
 }
 
 }  // namespace weft::detail

@@ -14,6 +14,7 @@
 #include <weft/tasks/timeout.hpp>
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -24,6 +25,26 @@
 namespace weft {
 
 namespace detail {
+
+class GroupState;
+class GroupWait;
+
+/// One child: told through the ready queue when it is done.
+class GroupChild final : public ReadyNode, public Pooled {
+public:
+    void run() override;
+    void discard() noexcept override;
+    std::string describe() const override { return "<TaskGroup callback>"; }
+
+private:
+    friend class GroupState;
+    void leave() noexcept;
+
+    Ref<GroupState> group_;  // while it is not done
+    Ref<TaskBase> task_;
+    GroupChild* previous_ = nullptr;
+    GroupChild* next_ = nullptr;
+};
 
 /// The state of a group, which its children's callbacks may outlive.
 class GroupState final : public Pooled {
@@ -37,20 +58,31 @@ public:
 
     /// RuntimeError if no task can be added any more.
     void check_open() const;
-    void add(Ref<TaskBase> task);
+    /// `child` is made before its task, so that no task runs that the group does not know.
+    void add(std::unique_ptr<GroupChild> child, Ref<TaskBase> task) noexcept;
     void cancel();
-    /// The body ended with `error` or null: waits for the children and throws what the group ends with.
-    Coro<> exit(std::exception_ptr error);
+
+    // At the end, which must not need memory while children run.
+
+    /// The body ended with `error` or null.
+    void body_ended(std::exception_ptr error);
+    bool has_children() const noexcept { return first_ != nullptr; }
+    /// The wait for the children was cancelled.
+    void wait_cancelled(std::exception_ptr cancellation);
+    /// All children have ended: throws what the group ends with.
+    void finish();
 
     void visit_children(UniqueFunction<void(TaskRecord&)>& visit);
     std::string repr();
 
 private:
-    class Child;
+    friend class GroupChild;
+    friend class GroupWait;
     ~GroupState();
-    void child_done(Child& child);
+    /// True if the child had an error, which it is kept for.
+    bool child_done(GroupChild& child);
     void abort();
-    bool is_interrupt(const std::exception_ptr& error) const;
+    [[noreturn]] void throw_errors();
 
     EventLoop* loop_;
     Ref<TaskBase> parent_;
@@ -59,11 +91,37 @@ private:
     bool aborting_ = false;
     bool finished_ = false;
     bool parent_cancel_requested_ = false;
-    Child* first_ = nullptr;  // children that are not done
-    Child* last_ = nullptr;
-    Future<> all_done_;
-    std::vector<std::exception_ptr> errors_;
+    GroupChild* first_ = nullptr;  // children that are not done
+    GroupChild* last_ = nullptr;
+    GroupChild* failed_ = nullptr;  // in the order in which they failed
+    GroupChild* last_failed_ = nullptr;
+    GroupWait* wait_ = nullptr;
+    std::exception_ptr error_;  // the body's
+    std::exception_ptr cancellation_;
     std::exception_ptr interrupt_;
+};
+
+/// What the parent awaits while children run; a dump sees them through it.
+class GroupWait final : public TaskWaiter, public LeafTag {
+public:
+    using value_type = void;
+
+    explicit GroupWait(GroupState& group) noexcept : group_(group) {}
+    ~GroupWait() { group_.wait_ = nullptr; }
+
+    std::string_view waiter_kind() const noexcept override { return "TaskGroup"; }
+    void visit_awaited_tasks(UniqueFunction<void(TaskRecord&)>& visit) override { group_.visit_children(visit); }
+    bool await_ready() const noexcept { return !group_.has_children(); }
+    template <class P>
+    void await_suspend(std::coroutine_handle<P> handle) {
+        group_.wait_ = this;
+        suspend(handle.promise());
+    }
+    void await_resume() { end_wait(); }
+
+private:
+    void on_cancel_wait() noexcept override {}
+    GroupState& group_;
 };
 
 }  // namespace detail
@@ -79,12 +137,14 @@ public:
     Task<T> create_task(Coro<T> coro, TaskOptions options,
                         std::source_location location = std::source_location::current()) {
         state_->check_open();
-        return added(weft::create_task(std::move(coro), std::move(options), location));
+        auto child = std::make_unique<detail::GroupChild>();
+        return added(std::move(child), weft::create_task(std::move(coro), std::move(options), location));
     }
     template <class T>
     Task<T> create_task(Coro<T> coro, std::source_location location = std::source_location::current()) {
         state_->check_open();
-        return added(weft::create_task(std::move(coro), location));
+        auto child = std::make_unique<detail::GroupChild>();
+        return added(std::move(child), weft::create_task(std::move(coro), location));
     }
     /// The same for another awaitable: group.create_task(sleep(1s)).
     template <detail::OtherAwaitable A>
@@ -119,8 +179,8 @@ public:
 
 private:
     template <class T>
-    Task<T> added(Task<T> task) {
-        state_->add(detail::Ref<detail::TaskBase>(&task.task()));
+    Task<T> added(std::unique_ptr<detail::GroupChild> child, Task<T> task) {
+        state_->add(std::move(child), detail::Ref<detail::TaskBase>(&task.task()));
         return task;
     }
 
@@ -148,7 +208,16 @@ Coro<body_result_t<F, TaskGroup>> run_task_group(F body) {
     } catch (...) {
         error = std::current_exception();
     }
-    co_await state->exit(std::move(error));
+    state->body_ended(std::move(error));
+    // In a loop: the parent may be cancelled again while the children end.
+    while (state->has_children()) {
+        try {
+            co_await GroupWait(*state);
+        } catch (const CancelledError&) {
+            state->wait_cancelled(std::current_exception());
+        }
+    }
+    state->finish();
     if constexpr (std::is_reference_v<T>)
         co_return **value;
     else if constexpr (!std::is_void_v<T>) {

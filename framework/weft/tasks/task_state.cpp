@@ -79,11 +79,25 @@ void TaskBase::step() {
 }
 
 void TaskBase::step_eagerly() {
-    TaskRecord* const creator = loop().current_task();
-    ContextSlot* const outside = std::exchange(context_override, nullptr);
+    /// Also when an interrupt leaves the step.
+    class Creator {
+    public:
+        explicit Creator(EventLoop& loop) noexcept
+            : loop_(loop), task_(loop.current_task()), context_(std::exchange(context_override, nullptr)) {}
+        Creator(const Creator&) = delete;
+        Creator& operator=(const Creator&) = delete;
+        ~Creator() {
+            context_override = context_;
+            loop_.set_current_task(task_);
+        }
+
+    private:
+        EventLoop& loop_;
+        TaskRecord* const task_;
+        ContextSlot* const context_;
+    };
+    const Creator creator(loop());
     step();
-    context_override = outside;
-    loop().set_current_task(creator);
 }
 
 /// Cancelled before its first step: the body never runs.
@@ -105,8 +119,7 @@ void TaskBase::finish_root() {
             std::rethrow_exception(exception);
         } catch (const CancelledError& error) {
             cancelled = true;
-            const std::string message = error.message();
-            set_cancel_message(message.empty() ? nullptr : &message);
+            set_cancel_message(error.message().empty() ? nullptr : &error.message());
         } catch (const KeyboardInterrupt&) {
             interrupt = true;
         } catch (const SystemExit&) {
@@ -126,11 +139,9 @@ void TaskBase::finish_root() {
     root_ = nullptr;
     raise_cancelled_ = false;
     leave_table();
-    if (exception && !cancelled) {
-        store_exception(exception);
-        if (interrupt) mark_retrieved();  // it is on its way through the loop
-    }
+    if (!cancelled) store_exception(exception);
     complete(cancelled ? State::cancelled : State::finished);
+    if (interrupt) mark_retrieved();  // it is on its way through the loop
     release();
     if (interrupt) std::rethrow_exception(exception);
 }
@@ -159,14 +170,18 @@ bool TaskBase::cancel(const std::string* message) {
 }
 
 void TaskBase::deliver_cancel() {
-    const std::unique_ptr<std::string> message =
-        cancel_message() ? std::make_unique<std::string>(*cancel_message()) : nullptr;
-    if (waiter_ && waiter_->cancel_wait(message.get())) must_cancel_ = false;
+    if (!waiter_) return;
+    std::unique_ptr<std::string> message = exchange_cancel_message(nullptr);
+    if (waiter_->cancel_wait(message.get()))
+        must_cancel_ = false;
+    else
+        exchange_cancel_message(std::move(message));
 }
 
 void TaskBase::raise_cancelled() {
     raise_cancelled_ = false;
-    throw cancel_message() ? CancelledError(*cancel_message()) : CancelledError();
+    const std::unique_ptr<std::string> message = exchange_cancel_message(nullptr);
+    throw message ? CancelledError(std::move(*message)) : CancelledError();
 }
 
 void TaskBase::note_unwound(const PromiseBase& coroutine) noexcept {
@@ -181,11 +196,12 @@ void TaskBase::note_unwound(const PromiseBase& coroutine) noexcept {
     }
 }
 
-void TaskBase::report_unretrieved() {
+void TaskBase::report_unretrieved() noexcept {
     mark_retrieved();
     try {
-        loop().call_exception_handler(
-            ExceptionContext("Task exception was never retrieved", take_error(), task_name()));
+        loop().report_error(peek_exception(), [&] {
+            return ExceptionContext("Task exception was never retrieved", peek_exception(), task_name());
+        });
     } catch (...) {
         // An interrupt cannot leave a destructor; the report was made.
     }
@@ -193,7 +209,8 @@ void TaskBase::report_unretrieved() {
 
 void TaskBase::destroy_pending() noexcept {
     try {
-        loop().call_exception_handler(ExceptionContext("Task was destroyed but it is pending!", nullptr, task_name()));
+        loop().report_error(
+            nullptr, [&] { return ExceptionContext("Task was destroyed but it is pending!", nullptr, task_name()); });
     } catch (...) {
         // An interrupt cannot stop the loop from closing; the report was made.
     }

@@ -183,7 +183,7 @@ protected:
 
     /// The root has finished without an exception: take its value.
     virtual void take_value() = 0;
-    void report_unretrieved() final;
+    void report_unretrieved() noexcept final;
 
 private:
     /// What few tasks have.

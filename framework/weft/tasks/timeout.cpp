@@ -40,15 +40,15 @@ void Timeout::reschedule(std::optional<TimePoint> when) {
     if (state_ == State::created) throw RuntimeError("Timeout has not been entered");
     if (state_ != State::active)
         throw RuntimeError("Cannot change state of " + std::string(name_of(state_)) + " Timeout");
-    when_ = when;
-    timer_.cancel();
-    timer_ = Handle();
-    if (!when) return;
     EventLoop& loop = task_->loop();
-    if (*when <= loop.time())
-        timer_ = loop.call_soon([this] { strike(); });
-    else
-        timer_ = loop.call_at(*when, [this] { strike(); });
+    Handle timer;
+    if (when && *when <= loop.time())
+        timer = loop.call_soon([this] { strike(); });
+    else if (when)
+        timer = loop.call_at(*when, [this] { strike(); });
+    timer_.cancel();
+    timer_ = std::move(timer);
+    when_ = when;
 }
 
 void Timeout::strike() {

@@ -11,14 +11,14 @@ public:
     ~Countdown() {
         timer_.cancel();
         for (auto& [future, callback] : callbacks_)
-            if (!future->done()) future->remove_callback(*callback);
+            if (callback && !future->done()) future->remove_callback(*callback);
     }
     void watch(Ref<FutureBase> future) {
         FutureBase* raw = future.get();
-        auto* callback = new DoneCallback(*raw, [this, raw, alive = std::weak_ptr<int>(alive_)] {
+        DoneCallback*& callback = callbacks_.emplace_back(std::move(future), nullptr).second;
+        callback = new DoneCallback(*raw, [this, raw, alive = std::weak_ptr<int>(alive_)] {
             if (!alive.expired()) one_done(*raw);
         });
-        callbacks_.emplace_back(std::move(future), callback);
         ++left_;
         raw->add_callback(*callback);
     }

@@ -21,6 +21,17 @@ void SimBackend::post(Duration delay, UniqueFunction<void()> event) {
     events_.emplace(Key(now_ + delay, next_sequence_++), std::move(event));
 }
 
+void SimBackend::post(Duration delay, UniqueFunction<void()> event, EventRoom room) noexcept {
+    room.node_.key() = Key(now_ + delay, next_sequence_++);
+    room.node_.mapped() = std::move(event);
+    events_.insert(std::move(room.node_));
+}
+
+SimBackend::Events::node_type SimBackend::reserve_event() {
+    Events events;
+    return events.extract(events.emplace(Key(), nullptr).first);
+}
+
 /// Runs the events due now; those they post for now wait for the next poll.
 bool SimBackend::run_due() {
     const Key end(now_, next_sequence_);

@@ -49,18 +49,34 @@ public:
 
     /// Runs `event` from a poll when the clock reaches now() + delay; equal times in the order of the calls.
     void post(Duration delay, UniqueFunction<void()> event);
+    /// Room for an event that must not fail when it is posted.
+    class EventRoom {
+    public:
+        EventRoom() noexcept = default;
+        static EventRoom reserve() { return EventRoom(reserve_event()); }
+
+    private:
+        friend class SimBackend;
+        using Node = std::map<std::pair<TimePoint, std::uint64_t>, UniqueFunction<void()>>::node_type;
+        explicit EventRoom(Node node) noexcept : node_(std::move(node)) {}
+        Node node_;
+    };
+    /// The same as post(), in `room`, which is used up.
+    void post(Duration delay, UniqueFunction<void()> event, EventRoom room) noexcept;
     /// As if the process got the signal: its watcher runs in the next poll. False if nobody watches it.
     bool raise_signal(int signal_number);
     EventLoop& loop() const noexcept { return *loop_; }
 
 private:
     using Key = std::pair<TimePoint, std::uint64_t>;
+    using Events = std::map<Key, UniqueFunction<void()>>;
+    static Events::node_type reserve_event();
     bool run_due();
 
     EventLoop* loop_ = nullptr;
     TimePoint now_;
     std::uint64_t next_sequence_ = 0;
-    std::map<Key, UniqueFunction<void()>> events_;
+    Events events_;
     std::map<int, std::shared_ptr<UniqueFunction<void()>>> signals_;
     std::mt19937_64 random_;
     std::atomic<bool> woken_{false};

@@ -61,8 +61,8 @@ std::size_t SimExecutor::queue_depth() const {
 }
 
 void SimExecutor::post(std::unique_ptr<ExecutorJob> job) {
-    queue_->add(std::move(job));
     backend_.post(Duration::zero(), [queue = queue_] { queue->run_next(); });
+    queue_->add(std::move(job));  // if it cannot, the event finds nothing
 }
 
 }  // namespace weft::sim

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <list>
 
 namespace weft::sim {
 
@@ -12,7 +13,12 @@ namespace weft::sim {
 class SimSocket final : public io::StreamSocket {
 public:
     SimSocket(SimNetwork& network, Address local, Address remote)
-        : network_(network), local_(local), remote_(remote), capacity_(network.capacity()) {}
+        : network_(network),
+          local_(local),
+          remote_(remote),
+          capacity_(network.capacity()),
+          room_for_end_(Room::reserve()),
+          room_for_close_(Room::reserve()) {}
 
     static void join(const detail::Ref<SimSocket>& a, const detail::Ref<SimSocket>& b) {
         a->peer_ = b;
@@ -20,8 +26,8 @@ public:
     }
 
     void start_reading() override {
-        wants_data_ = true;
         schedule_delivery(Duration::zero());
+        wants_data_ = true;
     }
     void stop_reading() noexcept override { wants_data_ = false; }
 
@@ -32,18 +38,25 @@ public:
         }
         const std::size_t count = std::min(data.size(), peer_->capacity_ - std::min(peer_->capacity_, peer_->used_));
         if (count == 0) return 0;
+        try {
+            send(data.first(count));
+        } catch (...) {
+            error = std::make_error_code(std::errc::not_enough_memory);
+            return 0;
+        }
         peer_->used_ += count;
-        send(Bytes(data.first(count)), false);
         return count;
     }
     void wait_writable() override {
+        room_for_writable_ = Room::reserve();
         waits_to_write_ = true;
         if (!peer_ || peer_->closed_ || peer_->used_ < peer_->capacity_) schedule_writable();
     }
     void shutdown_write() noexcept override {
         if (write_ended_ || !peer_) return;
         write_ended_ = true;
-        send(Bytes(), true);
+        network_.backend().post(
+            network_.latency(), [peer = peer_] { peer->arrived({}, true); }, std::move(room_for_end_));
     }
     void close() noexcept override {
         if (closed_) return;
@@ -54,10 +67,11 @@ public:
         // Unread bytes make the end a reset, as TCP does.
         const bool unread = !inbound_.empty();
         if (unread || !write_ended_) {
-            network_.backend().post(network_.latency(), [peer, unread] {
+            const auto ended = [peer, unread] {
                 if (unread && !peer->closed_) peer->reset_ = true;
-                peer->arrived(Bytes(), true);
-            });
+                peer->arrived({}, true);
+            };
+            network_.backend().post(network_.latency(), ended, std::move(room_for_close_));
         }
         if (peer->waits_to_write_) peer->schedule_writable();
         inbound_.clear();
@@ -66,14 +80,20 @@ public:
     std::optional<Address> remote_address() const override { return remote_; }
 
 private:
-    void send(Bytes data, bool end) {
-        network_.backend().post(network_.latency(), [peer = peer_, data = std::move(data), end]() mutable {
-            peer->arrived(std::move(data), end);
+    using Room = SimBackend::EventRoom;
+    /// What arrives moves from list to list: that cannot fail.
+    using Pieces = std::list<Bytes>;
+
+    void send(std::span<const std::byte> data) {
+        Pieces piece;
+        piece.emplace_back(data);
+        network_.backend().post(network_.latency(), [peer = peer_, piece = std::move(piece)]() mutable {
+            peer->arrived(std::move(piece), false);
         });
     }
-    void arrived(Bytes data, bool end) {
+    void arrived(Pieces pieces, bool end) {
         if (closed_) return;
-        if (!data.empty()) inbound_.push_back(std::move(data));
+        inbound_.splice(inbound_.end(), pieces);
         end_arrived_ |= end;
         deliver();
     }
@@ -98,11 +118,12 @@ private:
             events_->on_end_of_stream();
         }
     }
-    void schedule_writable() {
+    void schedule_writable() noexcept {
         waits_to_write_ = false;
-        network_.backend().post(Duration::zero(), [self = detail::Ref<SimSocket>(this)] {
+        const auto writable = [self = detail::Ref<SimSocket>(this)] {
             if (!self->closed_) self->events_->on_writable();
-        });
+        };
+        network_.backend().post(Duration::zero(), writable, std::move(room_for_writable_));
     }
 
     SimNetwork& network_;
@@ -110,8 +131,11 @@ private:
     const Address remote_;
     const std::size_t capacity_;
     detail::Ref<SimSocket> peer_;
-    std::deque<Bytes> inbound_;
-    std::size_t used_ = 0;  // bytes sent to this end and not read by it
+    Pieces inbound_;
+    Room room_for_end_;
+    Room room_for_close_;
+    Room room_for_writable_;  // while it waits to write
+    std::size_t used_ = 0;    // bytes sent to this end and not read by it
     bool wants_data_ = false;
     bool waits_to_write_ = false;
     bool write_ended_ = false;
@@ -144,8 +168,8 @@ public:
         started_ = false;
         auto found = network_.listeners_.find(address_);
         if (found != network_.listeners_.end() && found->second == this) network_.listeners_.erase(found);
-        for (auto& socket : std::exchange(waiting_, {}))
-            socket->close();
+        for (; !waiting_.empty(); waiting_.pop_front())
+            waiting_.front()->close();
     }
     Address address() const override { return address_; }
 
@@ -175,6 +199,21 @@ SimListener* SimNetwork::find_listener(const Address& address) const {
     return any != listeners_.end() ? any->second : nullptr;
 }
 
+/// The client's end of a new connection with who listens at `remote`.
+io::SocketRef SimNetwork::join_listener(const Address& own, const Address& remote) {
+    auto client = detail::Ref<SimSocket>::adopt(new SimSocket(*this, own, remote));
+    auto server = detail::Ref<SimSocket>::adopt(new SimSocket(*this, remote, own));
+    SimSocket::join(client, server);
+    io::SocketGuard client_guard(client);
+    io::SocketGuard server_guard(server);
+    SimListener* listener = find_listener(remote);
+    if (!listener || !listener->offer(server))
+        throw_os_error(std::make_error_code(std::errc::connection_refused),
+                       "Connect call failed " + remote.to_string());
+    server_guard.take();
+    return client_guard.take();
+}
+
 std::uint16_t SimNetwork::free_port() {
     last_port_ = last_port_ == 65535 ? 49152 : static_cast<std::uint16_t>(last_port_ + 1);
     return last_port_;
@@ -187,18 +226,11 @@ Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> l
     Future<io::SocketRef> connected = loop.create_future<io::SocketRef>();
     backend_.post(latency_, [this, connected, remote, own]() mutable {
         if (connected.done()) return;
-        auto client = detail::Ref<SimSocket>::adopt(new SimSocket(*this, own, remote));
-        auto server = detail::Ref<SimSocket>::adopt(new SimSocket(*this, remote, own));
-        SimSocket::join(client, server);
-        SimListener* listener = find_listener(remote);
-        if (listener && listener->offer(server)) {
-            connected.set_result(io::SocketRef(client));
-            return;
+        try {
+            connected.set_result(join_listener(own, remote));
+        } catch (...) {
+            connected.set_exception(std::current_exception());
         }
-        client->close();
-        server->close();
-        connected.set_exception(make_os_error(std::make_error_code(std::errc::connection_refused),
-                                              "Connect call failed " + remote.to_string()));
     });
     std::exception_ptr cancelled;
     try {

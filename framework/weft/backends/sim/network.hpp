@@ -38,6 +38,7 @@ public:
 private:
     friend class SimListener;
     SimListener* find_listener(const Address& address) const;
+    io::SocketRef join_listener(const Address& own, const Address& remote);
     std::uint16_t free_port();
 
     SimBackend& backend_;
