@@ -26,7 +26,7 @@ class ReactorChannel {
 public:
     /// The descriptor stays the socket's until close().
     explicit ReactorChannel(AsioStreamSocket& socket) noexcept : read_(socket) {}
-    /// From now on socket.take_event() is called whenever there may be data, until it returns true. True if this is the
+    /// From now on socket.take_event() is called whenever there may be data, until it says stop. True if this is the
     /// first watch, so that an event will tell of what is there already.
     bool watch();
     /// Calls socket.write_ready() once.
