@@ -1,6 +1,9 @@
 #include <weft/io/address.hpp>
 
+#include <weft/base/exceptions.hpp>
+
 #include <arpa/inet.h>
+#include <sys/un.h>
 
 #include <charconv>
 #include <cstring>
@@ -23,7 +26,20 @@ std::optional<Address> Address::parse(const std::string& host, std::uint16_t por
     return std::nullopt;
 }
 
+Address Address::local(std::string path) {
+    if (path.size() > sizeof(sockaddr_un::sun_path) - 1)
+        throw ValueError("AF_UNIX path too long: " + std::to_string(path.size()) + " bytes, at most " +
+                         std::to_string(sizeof(sockaddr_un::sun_path) - 1));
+    if (!path.empty() && path.front() != '\0' && path.find('\0') != std::string::npos)
+        throw ValueError("AF_UNIX path has a zero byte inside");
+    Address address;
+    address.family_ = Family::local;
+    address.path_ = std::move(path);
+    return address;
+}
+
 std::string Address::host() const {
+    if (family_ == Family::local) return path_;
     char text[INET6_ADDRSTRLEN] = "";
     if (family_ == Family::unspecified) return {};
     inet_ntop(family_ == Family::ipv4 ? AF_INET : AF_INET6, bytes_.data(), text, sizeof text);
@@ -33,6 +49,11 @@ std::string Address::host() const {
 }
 
 std::string Address::to_string() const {
+    if (family_ == Family::local) {
+        std::string text = path_;
+        if (!text.empty() && text.front() == '\0') text.front() = '@';
+        return text;
+    }
     if (family_ == Family::ipv6) return "[" + host() + "]:" + std::to_string(port_);
     return host() + ":" + std::to_string(port_);
 }

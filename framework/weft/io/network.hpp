@@ -66,6 +66,63 @@ private:
 
 using SocketRef = detail::Ref<StreamSocket>;
 
+/// Who is told what happens on a datagram socket.
+class DatagramEvents {
+public:
+    /// `data` is valid during the call only; `from` is a socket without a name if the sender has none.
+    virtual void on_datagram(std::span<const std::byte> data, const Address& from) = 0;
+    /// Receiving or an earlier send failed; the socket goes on.
+    virtual void on_datagram_error(std::error_code error) = 0;
+    /// Answers one wait_writable().
+    virtual void on_writable() = 0;
+
+protected:
+    ~DatagramEvents() = default;
+};
+
+/// A datagram socket. It counts its references; operations in flight hold one.
+class DatagramSocket {
+public:
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ == 0) delete this;
+    }
+
+    void set_events(DatagramEvents* events) noexcept { events_ = events; }
+    /// Calls on_datagram and on_datagram_error from the backend's poll until close().
+    virtual void start_receiving() = 0;
+    /// Sends one datagram, to the connected peer if `to` is null. std::errc::operation_would_block: see
+    /// wait_writable().
+    virtual void send(std::span<const std::byte> data, const Address* to, std::error_code& error) noexcept = 0;
+    /// Calls on_writable once, when the socket takes datagrams again.
+    virtual void wait_writable() = 0;
+    /// No event is called afterwards.
+    virtual void close() noexcept = 0;
+    virtual std::optional<Address> local_address() const = 0;
+    virtual std::optional<Address> remote_address() const = 0;
+    virtual int native_handle() const noexcept { return -1; }
+
+protected:
+    DatagramSocket() = default;
+    DatagramSocket(const DatagramSocket&) = delete;
+    DatagramSocket& operator=(const DatagramSocket&) = delete;
+    virtual ~DatagramSocket() = default;
+
+    DatagramEvents* events_ = nullptr;
+
+private:
+    std::uint32_t refs_ = 1;
+};
+
+using DatagramRef = detail::Ref<DatagramSocket>;
+
+class DatagramSocketOptions {
+public:
+    DatagramSocketOptions() = default;
+    bool reuse_port = false;
+    bool allow_broadcast = false;
+};
+
 /// Closes a connected socket unless a transport took it.
 class SocketGuard {
 public:
@@ -114,11 +171,25 @@ public:
 class Network {
 public:
     virtual ~Network() = default;
-    /// A connected socket, TCP_NODELAY set; throws the typed OS error. Cancelling closes the socket.
+    /// A connected socket (TCP, with TCP_NODELAY set, or a Unix socket if `remote` is one); throws the typed OS error.
+    /// Cancelling closes the socket.
     virtual Coro<SocketRef> connect(Address remote, std::optional<Address> local) = 0;
-    /// A bound and listening socket that is not started; throws the typed OS error.
+    /// A bound and listening socket (TCP or Unix) that is not started; throws the typed OS error.
     virtual std::unique_ptr<Listener> listen(const Address& address, const ListenOptions& options,
                                              ListenerEvents& events) = 0;
+    // A backend may lack what follows: RuntimeError then.
+
+    /// A datagram socket, bound to `local` if there is one, connected to `remote` if there is one; throws the typed OS
+    /// error.
+    virtual DatagramRef open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                      const DatagramSocketOptions& options);
+    /// Takes over the descriptor of a connected stream socket: it is closed by the result, and here if this throws.
+    virtual SocketRef adopt_stream(int fd);
+    /// The same for a datagram socket.
+    virtual DatagramRef adopt_datagram(int fd);
+    /// The same for a socket that listens.
+    virtual std::unique_ptr<Listener> adopt_listener(int fd, const ListenOptions& options, ListenerEvents& events);
+
     /// The addresses of a name, off the loop's thread; GaiError. Never called for numeric addresses.
     virtual Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) = 0;
 };

@@ -1,5 +1,6 @@
 #include <weft/io/server.hpp>
 
+#include <weft/io/registry.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/tasks/shield.hpp>
 #include <weft/tasks/sleep.hpp>

@@ -367,56 +367,5 @@ std::optional<Address> SocketTransport::sockname() const {
     return socket_ ? socket_->local_address() : std::nullopt;
 }
 
-// IoRegistry
-
-IoRegistry& IoRegistry::of(EventLoop& loop) {
-    if (auto* registry = loop.find_service<IoRegistry>()) return *registry;
-    return loop.add_service<IoRegistry>();
-}
-
-void IoRegistry::shutdown() noexcept {
-    auto servers = std::move(servers_);
-    for (auto& server : servers)
-        server->drop();
-    auto transports = std::move(transports_);
-    for (auto& transport : transports)
-        transport->drop();
-}
-
-void IoRegistry::add(std::shared_ptr<SocketTransport> transport) {
-    transport->registry_index = static_cast<std::uint32_t>(transports_.size());
-    transports_.push_back(std::move(transport));
-}
-
-void IoRegistry::remove(SocketTransport& transport) noexcept {
-    const std::uint32_t index = transport.registry_index;
-    if (index >= transports_.size() || transports_[index].get() != &transport) return;
-    std::shared_ptr<SocketTransport> removed = std::move(transports_[index]);
-    if (index + 1 < transports_.size()) {
-        transports_[index] = std::move(transports_.back());
-        transports_[index]->registry_index = index;
-    }
-    transports_.pop_back();
-}
-
-void IoRegistry::add(detail::Ref<ServerState> server) {
-    servers_.push_back(std::move(server));
-}
-
-void IoRegistry::remove(ServerState& server) noexcept {
-    auto found = std::find_if(servers_.begin(), servers_.end(),
-                              [&server](const auto& candidate) { return candidate.get() == &server; });
-    if (found == servers_.end()) return;
-    detail::Ref<ServerState> removed = std::move(*found);
-    servers_.erase(found);
-}
-
-std::vector<std::shared_ptr<SocketTransport>> IoRegistry::clients_of(const ServerState& server) const {
-    std::vector<std::shared_ptr<SocketTransport>> clients;
-    for (const auto& transport : transports_)
-        if (transport->server() == &server) clients.push_back(transport);
-    return clients;
-}
-
 }  // namespace io
 }  // namespace weft

@@ -3,6 +3,7 @@
 
 #include <weft/io/network.hpp>
 #include <weft/io/protocol.hpp>
+#include <weft/io/registry.hpp>
 #include <weft/io/transport.hpp>
 #include <weft/loop/event_loop.hpp>
 
@@ -16,6 +17,7 @@ class ServerState;
 ///     open -> closing (flushes) -> lost
 class SocketTransport final : public Transport,
                               public SocketEvents,
+                              public RegistryEntry,
                               private detail::ReadyNode,
                               public std::enable_shared_from_this<SocketTransport> {
 public:
@@ -56,11 +58,10 @@ public:
     std::optional<Address> sockname() const override;
     int fileno() const noexcept override { return socket_ ? socket_->native_handle() : -1; }
 
-    ServerState* server() const noexcept { return server_.get(); }
-    /// The loop closes: lets go of socket and protocol without calling anything.
-    void drop() noexcept;
-
-    std::uint32_t registry_index = 0;
+    Transport* client_of(const ServerState& server) noexcept override {
+        return server_.get() == &server ? this : nullptr;
+    }
+    void drop() noexcept override;
 
 private:
     // ReadyNode: the connection is lost.
@@ -112,26 +113,6 @@ private:
     bool eof_written_ : 1 = false;
     bool protocol_paused_ : 1 = false;
     bool ended_ : 1 = false;  // the peer's end of stream was seen
-};
-
-/// The loop's transports and servers: what keeps them alive while nobody else does.
-class IoRegistry final : public Service {
-public:
-    static IoRegistry& of(EventLoop& loop);
-    std::string_view name() const noexcept override { return "io"; }
-    void shutdown() noexcept override;
-
-    void add(std::shared_ptr<SocketTransport> transport);
-    void remove(SocketTransport& transport) noexcept;
-    void add(detail::Ref<ServerState> server);
-    void remove(ServerState& server) noexcept;
-    /// The transports accepted by `server`.
-    std::vector<std::shared_ptr<SocketTransport>> clients_of(const ServerState& server) const;
-    std::size_t transports() const noexcept { return transports_.size(); }
-
-private:
-    std::vector<std::shared_ptr<SocketTransport>> transports_;
-    std::vector<detail::Ref<ServerState>> servers_;
 };
 
 }  // namespace weft::io

@@ -28,6 +28,7 @@
 #include <new>
 #include <optional>
 #include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -51,6 +52,19 @@ class ServerOptions;
 class ConnectionOptions;
 template <class P>
 class Connection;
+class Address;
+class AddrInfo;
+class AddrInfoHints;
+class BaseProtocol;
+class BaseTransport;
+class Bytes;
+class DatagramOptions;
+class DatagramTransport;
+class StartTlsOptions;
+class SubprocessOptions;
+class SubprocessTransport;
+class TlsContext;
+class Transport;
 
 /// What an exception handler is told (asyncio's `context` dictionary).
 class ExceptionContext {
@@ -215,6 +229,63 @@ public:
     Coro<Server> create_server(F protocol_factory, std::string host, int port);
     template <class F>
     Coro<Server> create_server(F protocol_factory, std::string host, int port, ServerOptions options);
+    /// Several hosts, each of them with its names and families.
+    template <class F>
+    Coro<Server> create_server(F protocol_factory, std::vector<std::string> hosts, int port, ServerOptions options);
+    template <class F>
+    auto create_unix_connection(F protocol_factory, std::string path);
+    template <class F>
+    auto create_unix_connection(F protocol_factory, std::string path, ConnectionOptions options);
+    template <class F>
+    Coro<Server> create_unix_server(F protocol_factory, std::string path);
+    template <class F>
+    Coro<Server> create_unix_server(F protocol_factory, std::string path, ServerOptions options);
+    template <class F>
+    auto create_datagram_endpoint(F protocol_factory, DatagramOptions options);
+    template <class F>
+    auto connect_accepted_socket(F protocol_factory, int fd);
+    template <class F>
+    auto connect_accepted_socket(F protocol_factory, int fd, ConnectionOptions options);
+    Coro<std::shared_ptr<Transport>> start_tls(std::shared_ptr<Transport> transport,
+                                               std::shared_ptr<BaseProtocol> protocol, TlsContext context);
+    Coro<std::shared_ptr<Transport>> start_tls(std::shared_ptr<Transport> transport,
+                                               std::shared_ptr<BaseProtocol> protocol, TlsContext context,
+                                               StartTlsOptions options);
+    Coro<std::size_t> sendfile(std::shared_ptr<Transport> transport, int file, std::uint64_t offset = 0,
+                               std::optional<std::size_t> count = std::nullopt, bool fallback = true);
+    template <class F>
+    auto connect_read_pipe(F protocol_factory, int fd);
+    template <class F>
+    auto connect_write_pipe(F protocol_factory, int fd);
+    Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service);
+    Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints);
+    Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, int port);
+    Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, int port, AddrInfoHints hints);
+    Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags = 0);
+
+    // Sockets by descriptor
+
+    Coro<Bytes> sock_recv(int fd, std::size_t count);
+    Coro<std::size_t> sock_recv_into(int fd, std::span<std::byte> buffer);
+    Coro<std::pair<Bytes, Address>> sock_recvfrom(int fd, std::size_t count);
+    Coro<std::pair<std::size_t, Address>> sock_recvfrom_into(int fd, std::span<std::byte> buffer);
+    Coro<void> sock_sendall(int fd, std::span<const std::byte> data);
+    Coro<void> sock_sendall(int fd, std::string_view text);
+    Coro<std::size_t> sock_sendto(int fd, std::span<const std::byte> data, Address address);
+    Coro<std::size_t> sock_sendto(int fd, std::string_view text, Address address);
+    Coro<void> sock_connect(int fd, Address address);
+    Coro<std::pair<int, Address>> sock_accept(int fd);
+    Coro<std::size_t> sock_sendfile(int fd, int file, std::uint64_t offset = 0,
+                                    std::optional<std::size_t> count = std::nullopt, bool fallback = true);
+
+    // Processes (defined by the services floor; see services/subprocess.hpp)
+
+    template <class F, class... Args>
+    auto subprocess_exec(F protocol_factory, std::string program, Args... args);
+    template <class F>
+    auto subprocess_shell(F protocol_factory, std::string command);
+    template <class F>
+    auto subprocess_shell(F protocol_factory, std::string command, SubprocessOptions options);
 
     // Descriptors and signals
 
@@ -266,23 +337,24 @@ public:
 
     // Services
 
-    /// Makes a T(args...), owned by the loop. ValueError if the loop has one of this type.
+    /// Makes a T(args...), owned by the loop. ValueError if the loop has one of this type, or of the type that T
+    /// stands in for (T::service_type): put a service of your own there before the first use.
     template <class T, class... Args>
     T& add_service(Args&&... args) {
         auto service = std::make_unique<T>(std::forward<Args>(args)...);
         T& result = *service;
-        insert_service(&detail::service_key<T>, std::move(service));
+        insert_service(&detail::service_key<detail::service_type_t<T>>, std::move(service));
         return result;
     }
     /// The service of type T; RuntimeError if there is none.
     template <class T>
     T& service() {
-        return static_cast<T&>(require_service(&detail::service_key<T>));
+        return static_cast<T&>(require_service(&detail::service_key<detail::service_type_t<T>>));
     }
     /// The service of type T or null.
     template <class T>
     T* find_service() noexcept {
-        return static_cast<T*>(lookup_service(&detail::service_key<T>));
+        return static_cast<T*>(lookup_service(&detail::service_key<detail::service_type_t<T>>));
     }
 
     // For the floors above

@@ -6,6 +6,9 @@
 //     loop.service<Metrics>().count("requests");
 //
 // Services are shut down in the reverse order of their registration when the loop closes.
+//
+// A service that an application may replace says so by `using service_type = Base;` in its base class: a class derived
+// from it is then registered and found under that base.
 
 #include <string_view>
 
@@ -26,6 +29,19 @@ namespace detail {
 /// One address per type, which stands for the type without RTTI.
 template <class T>
 inline constexpr char service_key = 0;
+
+template <class T>
+struct ServiceType {
+    using type = T;
+};
+template <class T>
+    requires requires { typename T::service_type; }
+struct ServiceType<T> {
+    using type = typename T::service_type;
+};
+/// What a T is registered under.
+template <class T>
+using service_type_t = typename ServiceType<T>::type;
 
 }  // namespace detail
 }  // namespace weft

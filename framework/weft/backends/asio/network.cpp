@@ -216,6 +216,10 @@ std::unique_ptr<io::Listener> AsioNetwork::listen(const Address& address, const 
     return std::make_unique<AsioListener>(*this, address, options, events);
 }
 
+io::SocketRef AsioNetwork::adopt_stream(int fd) {
+    return open_socket(*sockets_, fd);
+}
+
 Coro<std::vector<Address>> AsioNetwork::resolve(std::string host, std::uint16_t port, Family family) {
     using Results = TcpResolver::results_type;
     Future<std::vector<Address>> resolved = loop_->create_future<std::vector<Address>>();

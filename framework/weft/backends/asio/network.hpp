@@ -26,6 +26,7 @@ public:
     Coro<io::SocketRef> connect(Address remote, std::optional<Address> local) override;
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
+    io::SocketRef adopt_stream(int fd) override;
     Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
 
     IoContext& context() noexcept { return context_; }

@@ -1,0 +1,53 @@
+#pragma once
+// IoRegistry: the transports and servers of a loop. It keeps them alive while nobody else does, and drops them when the
+// loop closes. Private to the framework.
+
+#include <weft/base/ref.hpp>
+#include <weft/loop/event_loop.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace weft::io {
+
+class ServerState;
+
+/// What a registry holds: a transport of any kind.
+class RegistryEntry {
+public:
+    /// The loop closes: lets go of descriptors and protocols without calling anything.
+    virtual void drop() noexcept = 0;
+    /// The transport itself if `server` accepted it, else null.
+    virtual Transport* client_of(const ServerState& server) noexcept {
+        (void)server;
+        return nullptr;
+    }
+
+    std::uint32_t registry_index = 0;  // the registry's
+
+protected:
+    RegistryEntry() = default;
+    ~RegistryEntry() = default;
+};
+
+class IoRegistry final : public Service {
+public:
+    static IoRegistry& of(EventLoop& loop);
+    std::string_view name() const noexcept override { return "io"; }
+    void shutdown() noexcept override;
+
+    void add(std::shared_ptr<RegistryEntry> entry);
+    void remove(RegistryEntry& entry) noexcept;
+    void add(detail::Ref<ServerState> server);
+    void remove(ServerState& server) noexcept;
+    /// The transports accepted by `server`.
+    std::vector<std::shared_ptr<Transport>> clients_of(const ServerState& server) const;
+    std::size_t transports() const noexcept { return entries_.size(); }
+
+private:
+    std::vector<std::shared_ptr<RegistryEntry>> entries_;
+    std::vector<detail::Ref<ServerState>> servers_;
+};
+
+}  // namespace weft::io
