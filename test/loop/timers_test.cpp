@@ -2,6 +2,7 @@
 
 #include <weft/base/constants.hpp>
 
+#include <algorithm>
 #include <limits>
 
 using namespace weft;
@@ -169,4 +170,43 @@ TEST_CASE("a timer callback may cancel and add timers while others are due") {
         co_await sleep(10s);
         CHECK(fired == 1100);
     });
+}
+
+TEST_CASE("rule 7: many timers that are due at once fire by deadline and then in the order of scheduling") {
+    const auto loop = make_simulated_loop();
+    const TimePoint start = loop->time();
+    std::vector<std::pair<TimePoint, int>> expected;
+    std::vector<std::pair<TimePoint, int>> fired;
+    {
+        detail::TimerHeap heap;
+        std::uint32_t random = 1;
+        for (int i = 0; i < 5000; ++i) {
+            random = random * 1664525 + 1013904223;
+            const TimePoint when = start + (random >> 16) % 500 * 1ms;
+            auto timer = detail::Ref<detail::TimerState>::adopt(
+                new detail::TimerState(*loop, when, [&fired, when, i] { fired.emplace_back(when, i); }, {}));
+            heap.add(*timer);
+            if (i % 3 != 0) {
+                expected.emplace_back(when, i);
+                continue;
+            }
+            timer->in_heap = false;  // this heap is told by hand; the timer would tell the loop's
+            timer->cancel();
+            timer->in_heap = true;
+            heap.note_cancelled();
+        }
+        std::sort(expected.begin(), expected.end());
+        // The clock jumps, so that few, many and all of the rest are due.
+        for (const auto jump : {0ms, 1ms, 7ms, 200ms, 201ms, 450ms, 1000ms}) {
+            detail::ReadyQueue ready;
+            heap.pop_due(start + jump, ready);
+            while (!ready.empty())
+                ready.pop().run();
+            const auto due = std::count_if(expected.begin(), expected.end(),
+                                           [&](const auto& entry) { return entry.first <= start + jump; });
+            CHECK(fired.size() == static_cast<std::size_t>(due));
+        }
+        CHECK(heap.empty());
+    }
+    CHECK(fired == expected);
 }

@@ -150,6 +150,10 @@ void EventLoop::poll_backend() {
         if (timers || debug_) now_ = backend_->now();
         return;
     }
+    if (!timers && !stopping_ && backend_->is_idle()) {
+        if (busy_iterations_ >= constants::busy_poll_iterations) busy_iterations_ = 1;
+        return;
+    }
     if (polls_each_iteration_ || stopping_ || poll_is_due()) {
         backend_->poll_ready();
         busy_iterations_ = 1;

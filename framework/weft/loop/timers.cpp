@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 #include <utility>
+#include <vector>
 
 namespace weft::detail {
 
@@ -53,17 +54,52 @@ void TimerHeap::drop_dead() noexcept {
 }
 
 void TimerHeap::pop_due(TimePoint now, ReadyQueue& ready) noexcept {
+    // More than a few are taken together: that moves far fewer entries. Without memory for it, one by one.
+    if (size_ > arity && heap_[1].when <= now && heap_[2].when <= now && pop_all_due(now, ready)) return;
     while (size_ != 0 && heap_[0].when <= now) {
-        TimerState* timer = heap_[0].timer;
+        TimerState& timer = *heap_[0].timer;
         pop_top();
-        timer->in_heap = false;
-        if (timer->cancelled()) {
-            --dead_;
-            timer->release();
-        } else {
-            ready.push(*timer);
-        }
+        make_ready(timer, ready);
     }
+}
+
+void TimerHeap::make_ready(TimerState& timer, ReadyQueue& ready) noexcept {
+    timer.in_heap = false;
+    if (timer.cancelled()) {
+        --dead_;
+        timer.release();
+    } else {
+        ready.push(timer);
+    }
+}
+
+/// The due entries are the top of the tree. Each hole they leave is filled from the bottom of the heap, the deepest
+/// holes first, so that below the hole in hand all is in order.
+bool TimerHeap::pop_all_due(TimePoint now, ReadyQueue& ready) noexcept {
+    std::vector<std::size_t> holes;
+    std::vector<Entry> due;
+    try {
+        holes.push_back(0);
+        for (std::size_t at = 0; at < holes.size(); ++at) {
+            const std::size_t first = holes[at] * arity + 1;
+            const std::size_t last = std::min(first + arity, size_);
+            for (std::size_t child = first; child < last; ++child)
+                if (heap_[child].when <= now) holes.push_back(child);
+        }
+        due.reserve(holes.size());
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    for (const std::size_t hole : holes)
+        due.push_back(heap_[hole]);
+    std::sort(due.begin(), due.end());
+    for (std::size_t left = holes.size(); left-- > 0;) {
+        const Entry last = heap_[--size_];
+        if (holes[left] != size_) place(holes[left], last);
+    }
+    for (const Entry& entry : due)
+        make_ready(*entry.timer, ready);
+    return true;
 }
 
 void TimerHeap::clear() noexcept {

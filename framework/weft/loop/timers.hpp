@@ -51,6 +51,8 @@ private:
     void grow();
     void drop_dead() noexcept;
     void pop_top() noexcept;
+    bool pop_all_due(TimePoint now, ReadyQueue& ready) noexcept;
+    void make_ready(TimerState& timer, ReadyQueue& ready) noexcept;
     void place(std::size_t hole, Entry entry) noexcept;
     void sift_up(std::size_t hole, Entry entry) noexcept;
     void rebuild() noexcept;

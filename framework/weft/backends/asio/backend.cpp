@@ -27,8 +27,13 @@ using Signals = asio::basic_signal_set<IoContext::executor_type>;
 /// stays ready would be ready for ever.
 class FdWatch : public std::enable_shared_from_this<FdWatch> {
 public:
-    FdWatch(AsioBackend::FdWatches& called, IoContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
-        : called_(called), descriptor_(context.get_executor()), event_(event), callback_(std::move(callback)) {
+    FdWatch(AsioBackend::FdWatches& called, SocketContext& context, int fd, FdEvent event,
+            UniqueFunction<void()> callback)
+        : called_(called),
+          context_(&context),
+          descriptor_(context.io.get_executor()),
+          event_(event),
+          callback_(std::move(callback)) {
         const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (copy < 0) throw_os_error(std::error_code(errno, std::system_category()), "cannot watch descriptor");
         boost::system::error_code error;
@@ -55,6 +60,7 @@ public:
 
 private:
     AsioBackend::FdWatches& called_;
+    const detail::Ref<SocketContext> context_;
     Descriptor descriptor_;
     const FdEvent event_;
     UniqueFunction<void()> callback_;
@@ -63,8 +69,8 @@ private:
 
 class SignalWatch : public std::enable_shared_from_this<SignalWatch> {
 public:
-    SignalWatch(IoContext& context, int signal_number, UniqueFunction<void()> callback)
-        : signals_(context.get_executor(), signal_number), callback_(std::move(callback)) {}
+    SignalWatch(SocketContext& context, int signal_number, UniqueFunction<void()> callback)
+        : context_(&context), signals_(context.io.get_executor(), signal_number), callback_(std::move(callback)) {}
     void wait() {
         signals_.async_wait([self = shared_from_this()](const boost::system::error_code& error, int) {
             if (self->stopped_ || error) return;
@@ -80,19 +86,76 @@ public:
     }
 
 private:
+    const detail::Ref<SocketContext> context_;
     Signals signals_;
     UniqueFunction<void()> callback_;
     bool stopped_ = false;
 };
 
+#ifdef WEFT_ASIO_INTERNALS
+
+/// Ends a poll from another thread. It is queued as it is, so that waking a loop allocates nothing and cannot fail; if
+/// it is still queued when its backend ends, it frees itself when its turn comes.
+class WakeUp final : private asio::detail::scheduler_operation {
+public:
+    struct Retire {
+        void operator()(WakeUp* wake_up) const noexcept {
+            if ((wake_up->state_.fetch_or(retired, std::memory_order_acq_rel) & queued) == 0) delete wake_up;
+        }
+    };
+    explicit WakeUp(IoContext& context)
+        : scheduler_operation(&WakeUp::complete), scheduler_(asio::use_service<asio::detail::scheduler>(context)) {}
+    void post() noexcept {
+        if ((state_.fetch_or(queued, std::memory_order_acq_rel) & queued) == 0)
+            scheduler_.post_immediate_completion(this, false);
+    }
+
+private:
+    ~WakeUp() = default;
+    static void complete(void*, scheduler_operation* base, const boost::system::error_code&, std::size_t) {
+        auto* self = static_cast<WakeUp*>(base);
+        if ((self->state_.fetch_and(~queued, std::memory_order_acq_rel) & retired) != 0) delete self;
+    }
+
+    static constexpr unsigned queued = 1;
+    static constexpr unsigned retired = 2;
+    asio::detail::scheduler& scheduler_;
+    std::atomic<unsigned> state_{0};
+};
+
+#else
+
+class WakeUp {
+public:
+    using Retire = std::default_delete<WakeUp>;
+    explicit WakeUp(IoContext& context) : context_(context) {}
+    void post() noexcept {
+        asio::post(context_, [] {});
+    }
+
+private:
+    IoContext& context_;
+};
+
+#endif
+
+void WakeUpDeleter::operator()(WakeUp* wake_up) const noexcept {
+    WakeUp::Retire()(wake_up);
+}
+
 AsioBackend::AsioBackend()
     : own_context_(std::make_unique<IoContext>(1)),
       context_(*own_context_),
+      wake_up_(new WakeUp(context_)),
       work_(context_.get_executor()),
       network_(std::make_unique<AsioNetwork>(context_)) {}
 
 AsioBackend::AsioBackend(IoContext& context)
-    : context_(context), work_(context_.get_executor()), network_(std::make_unique<AsioNetwork>(context_)) {}
+    : context_(context),
+      shared_(true),
+      wake_up_(new WakeUp(context_)),
+      work_(context_.get_executor()),
+      network_(std::make_unique<AsioNetwork>(context_)) {}
 
 AsioBackend::~AsioBackend() = default;
 
@@ -138,6 +201,7 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
 }
 
 void AsioBackend::poll_ready() {
+    if (is_idle()) return;
     if (!called_.empty()) wait_again();
     if (context_.stopped()) context_.restart();
     SocketContext& sockets = network_->sockets();
@@ -151,11 +215,11 @@ void AsioBackend::poll_ready() {
 }
 
 void AsioBackend::wake() noexcept {
-    asio::post(context_, [] {});
+    wake_up_->post();
 }
 
 void AsioBackend::watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) {
-    auto watch = std::make_shared<FdWatch>(called_, context_, fd, event, std::move(callback));
+    auto watch = std::make_shared<FdWatch>(called_, network_->sockets(), fd, event, std::move(callback));
     watch->wait();
     watches_[{fd, event}] = std::move(watch);
 }
@@ -168,7 +232,7 @@ void AsioBackend::unwatch_fd(int fd, FdEvent event) noexcept {
 }
 
 void AsioBackend::watch_signal(int signal_number, UniqueFunction<void()> callback) {
-    auto watch = std::make_shared<SignalWatch>(context_, signal_number, std::move(callback));
+    auto watch = std::make_shared<SignalWatch>(network_->sockets(), signal_number, std::move(callback));
     watch->wait();
     signals_[signal_number] = std::move(watch);
 }

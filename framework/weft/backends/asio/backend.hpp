@@ -17,6 +17,10 @@ namespace weft::asio_backend {
 
 class FdWatch;
 class SignalWatch;
+class WakeUp;
+struct WakeUpDeleter {
+    void operator()(WakeUp* wake_up) const noexcept;
+};
 
 class AsioBackend final : public Backend {
 public:
@@ -32,6 +36,7 @@ public:
     TimePoint now() const noexcept override { return Clock::now(); }
     void poll(std::optional<TimePoint> deadline) override;
     void poll_ready() override;
+    bool is_idle() const noexcept override { return !shared_ && !network_->sockets().in_use(); }
     void wake() noexcept override;
     bool polls_each_iteration() const noexcept override { return false; }
     void watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) override;
@@ -42,7 +47,11 @@ public:
     std::uint64_t entropy() override;
     io::Network& network() override { return *network_; }
 
-    IoContext& context() noexcept { return context_; }
+    /// For operations that are not Weft's: from now on each poll looks for them.
+    IoContext& share_context() noexcept {
+        shared_ = true;
+        return context_;
+    }
 
     using FdWatches = std::vector<std::shared_ptr<FdWatch>>;
 
@@ -51,6 +60,8 @@ private:
 
     std::unique_ptr<IoContext> own_context_;
     IoContext& context_;
+    bool shared_ = false;  // the io_context has handlers that are not Weft's
+    std::unique_ptr<WakeUp, WakeUpDeleter> wake_up_;
     boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::unique_ptr<AsioNetwork> network_;
     std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;

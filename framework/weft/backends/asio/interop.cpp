@@ -9,7 +9,7 @@ boost::asio::io_context& io_context(EventLoop& loop) {
     if (!backend)
         throw RuntimeError("the loop runs on the backend '" + std::string(loop.backend().name()) +
                            "', which has no io_context");
-    return backend->context();
+    return backend->share_context();
 }
 
 std::unique_ptr<EventLoop> new_event_loop(boost::asio::io_context& context) {

@@ -198,13 +198,14 @@ Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> 
         check(error, "error while attempting to bind on address " + local->to_string());
     }
     Future<> connected = loop_->create_future<void>();
-    socket->async_connect(endpoint, [connected, remote, socket](const boost::system::error_code& result) mutable {
-        if (connected.done()) return;
-        if (result)
-            connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
-        else
-            connected.set_result();
-    });
+    socket->async_connect(
+        endpoint, [connected, remote, socket, sockets = sockets_](const boost::system::error_code& result) mutable {
+            if (connected.done()) return;
+            if (result)
+                connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
+            else
+                connected.set_result();
+        });
     co_await connected;
     const int descriptor = socket->release(error);
     check(error, "connect");
@@ -223,7 +224,8 @@ io::SocketRef AsioNetwork::adopt_stream(int fd) {
 Coro<std::vector<Address>> AsioNetwork::resolve(std::string host, std::uint16_t port, Family family) {
     using Results = TcpResolver::results_type;
     Future<std::vector<Address>> resolved = loop_->create_future<std::vector<Address>>();
-    auto done = [resolved, host, port](const boost::system::error_code& error, const Results& results) mutable {
+    auto done = [resolved, host, port, sockets = sockets_](const boost::system::error_code& error,
+                                                           const Results& results) mutable {
         if (resolved.done()) return;
         if (error) {
             resolved.set_exception(make_gai_error(error, host));

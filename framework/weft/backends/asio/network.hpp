@@ -30,7 +30,7 @@ public:
     Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
 
     IoContext& context() noexcept { return context_; }
-    SocketContext& sockets() noexcept { return *sockets_; }
+    SocketContext& sockets() const noexcept { return *sockets_; }
 
 private:
     IoContext& context_;

@@ -11,9 +11,12 @@
 #include <cstdint>
 #include <span>
 
-#if BOOST_ASIO_VERSION == 102600 && !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
+#if BOOST_ASIO_VERSION == 102600
+#define WEFT_ASIO_INTERNALS 1
+#ifndef BOOST_ASIO_HAS_IO_URING_AS_DEFAULT
 #define WEFT_ASIO_REACTOR_CHANNEL 1
 #include <boost/asio/detail/reactor.hpp>
+#endif
 #endif
 
 namespace weft::asio_backend {
@@ -22,7 +25,8 @@ using IoContext = boost::asio::io_context;
 
 class AsioStreamSocket;
 
-/// Sockets and operations in flight hold references; they may outlive the network.
+/// Everything that waits for the system holds a reference: sockets, listeners, operations in flight, watches of
+/// descriptors and signals. They may outlive the network.
 class SocketContext {
 public:
     explicit SocketContext(IoContext& io);
@@ -30,6 +34,9 @@ public:
     void release() noexcept {
         if (--refs_ == 0) delete this;
     }
+
+    /// False if nothing waits for the system, so that there is nothing to ask it.
+    bool in_use() const noexcept { return refs_ > 1; }
 
     IoContext& io;
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
