@@ -30,6 +30,8 @@ inline constexpr std::size_t min_scheduled_timers = 100;
 inline constexpr std::chrono::milliseconds slow_callback_duration{100};
 /// How long a run waits for the default executor's threads to end.
 inline constexpr std::chrono::seconds thread_join_timeout{300};
+/// Threads that look up names, so many at most for each loop.
+inline constexpr std::size_t resolver_threads = 4;
 /// Pending connections that a listening socket queues.
 inline constexpr int listen_backlog = 100;
 

@@ -4,12 +4,14 @@
 //     auto [transport, protocol] = co_await loop.create_connection([] { return std::make_shared<Client>(); },
 //                                                                  "127.0.0.1", 8888);
 //
-// The addresses of a name are tried in turn. One error is thrown as it is; several different ones as one OSError that
-// lists them. Cancelling closes the socket.
+// The addresses of a name are tried in turn, or, with happy_eyeballs_delay(), overlapping. One error is thrown as it
+// is; several different ones as one OSError that lists them. Cancelling closes the socket.
 
 #include <weft/io/server.hpp>
 #include <weft/io/transport.hpp>
+#include <weft/tasks/sleep.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -29,6 +31,23 @@ public:
     /// Only this family; default both.
     ConnectionOptions& family(Family value) & { return family_ = value, *this; }
     ConnectionOptions&& family(Family value) && { return std::move(family(value)); }
+    /// Begin with the next address if the last one has not answered within this (RFC 8305, which recommends 250 ms);
+    /// the first to answer is taken. Default: try the next one when the last one has failed.
+    template <class Rep, class Period>
+    ConnectionOptions& happy_eyeballs_delay(std::chrono::duration<Rep, Period> value) & {
+        return happy_eyeballs_delay_ = detail::to_duration(value), *this;
+    }
+    template <class Rep, class Period>
+    ConnectionOptions&& happy_eyeballs_delay(std::chrono::duration<Rep, Period> value) && {
+        return std::move(happy_eyeballs_delay(value));
+    }
+    /// So many addresses of the first family before families alternate; 0 keeps the resolver's order. Default: 1 with
+    /// happy_eyeballs_delay(), else 0.
+    ConnectionOptions& interleave(std::size_t value) & { return interleave_ = value, *this; }
+    ConnectionOptions&& interleave(std::size_t value) && { return std::move(interleave(value)); }
+    /// Throws an ExceptionGroup of all errors if no address answers. Default false.
+    ConnectionOptions& all_errors(bool value) & { return all_errors_ = value, *this; }
+    ConnectionOptions&& all_errors(bool value) && { return std::move(all_errors(value)); }
     /// Streams: bytes the reader buffers before it pauses the peer (at twice this); default 64 KiB.
     ConnectionOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     ConnectionOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
@@ -36,11 +55,17 @@ public:
     const std::optional<Address>& local_addr() const noexcept { return local_addr_; }
     Family family() const noexcept { return family_; }
     std::size_t limit() const noexcept { return limit_; }
+    std::optional<Duration> happy_eyeballs_delay() const noexcept { return happy_eyeballs_delay_; }
+    std::size_t interleave() const noexcept { return interleave_.value_or(happy_eyeballs_delay_ ? 1 : 0); }
+    bool all_errors() const noexcept { return all_errors_; }
 
 private:
     std::optional<Address> local_addr_;
     Family family_ = Family::unspecified;
     std::size_t limit_ = constants::stream_limit;
+    std::optional<Duration> happy_eyeballs_delay_;
+    std::optional<std::size_t> interleave_;
+    bool all_errors_ = false;
 };
 
 /// What create_connection() gives.

@@ -3,6 +3,7 @@
 // top of them (buffering, water marks, closing) is the same for all backends.
 
 #include <weft/io/address.hpp>
+#include <weft/io/resolver.hpp>
 #include <weft/tasks/future.hpp>
 
 #include <cstddef>
@@ -190,8 +191,9 @@ public:
     /// The same for a socket that listens.
     virtual std::unique_ptr<Listener> adopt_listener(int fd, const ListenOptions& options, ListenerEvents& events);
 
-    /// The addresses of a name, off the loop's thread; GaiError. Never called for numeric addresses.
-    virtual Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) = 0;
+    /// The addresses of a name, off the loop's thread; GaiError. See ResolverService.
+    virtual Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) = 0;
+    virtual Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) = 0;
 };
 
 }  // namespace weft::io

@@ -1,6 +1,7 @@
 #include <weft/io/server.hpp>
 
 #include <weft/io/registry.hpp>
+#include <weft/io/resolver.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/tasks/shield.hpp>
 #include <weft/tasks/sleep.hpp>
@@ -12,8 +13,19 @@ namespace weft {
 namespace io {
 
 void ServerState::listen(const std::vector<Address>& addresses, const ListenOptions& options) {
-    for (const Address& address : addresses)
-        listeners_.push_back(loop_.backend().network().listen(address, options, *this));
+    std::exception_ptr passed_over;
+    for (const Address& address : addresses) {
+        try {
+            listeners_.push_back(loop_.backend().network().listen(address, options, *this));
+        } catch (const OSError& error) {
+            if (error.code() != std::errc::address_not_available &&
+                error.code() != std::errc::address_family_not_supported)
+                throw;
+            passed_over = std::current_exception();
+            if (loop_.get_debug()) loop_.log("create_server(): " + describe_exception(passed_over));
+        }
+    }
+    if (listeners_.empty()) std::rethrow_exception(passed_over);
     IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
 }
 
@@ -133,51 +145,42 @@ std::vector<int> ServerState::descriptors() const {
     return result;
 }
 
-Coro<std::vector<Address>> resolve_all(std::string host, int port, Family family, bool passive) {
-    if (port < 0 || port > 65535) throw ValueError("port " + std::to_string(port) + " is not within 0..65535");
-    const auto number = static_cast<std::uint16_t>(port);
+namespace {
+
+Coro<std::vector<Address>> addresses_to_listen_on(std::vector<std::string> hosts, std::uint16_t port, Family family) {
     std::vector<Address> addresses;
-    if (host.empty()) {
-        if (!passive) throw ValueError("host and port was not specified");
-        if (family != Family::ipv6) addresses.push_back(Address::any(Family::ipv4, number));
-        if (family != Family::ipv4) addresses.push_back(Address::any(Family::ipv6, number));
-        co_return std::move(addresses);
+    const auto add = [&addresses](const Address& address) {
+        if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) addresses.push_back(address);
+    };
+    for (const std::string& host : hosts) {
+        if (host.empty()) {
+            if (family != Family::ipv6) add(Address::any(Family::ipv4, port));
+            if (family != Family::ipv4) add(Address::any(Family::ipv6, port));
+            continue;
+        }
+        AddrInfoHints hints;
+        hints.family(family).kind(SocketKind::stream);
+        const std::vector<Address> found = co_await resolve(host, port, hints);
+        for (const Address& address : found)
+            add(address);
     }
-    if (const auto numeric = Address::parse(host, number)) {
-        if (family != Family::unspecified && numeric->family() != family)
-            throw GaiError(std::make_error_code(std::errc::address_family_not_supported), host);
-        addresses.push_back(*numeric);
-        co_return std::move(addresses);
-    }
-    addresses = co_await get_running_loop().backend().network().resolve(std::move(host), number, family);
     co_return std::move(addresses);
 }
 
-Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options) {
+}  // namespace
+
+Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<std::string> hosts, int port,
+                                           ServerOptions options) {
+    if (hosts.empty()) throw ValueError("create_server: no host to listen on");
     EventLoop& loop = get_running_loop();
-    const bool every_interface = host.empty();
-    std::vector<Address> addresses = co_await resolve_all(std::move(host), port, options.family(), true);
+    const std::vector<Address> addresses =
+        co_await addresses_to_listen_on(std::move(hosts), checked_port(port), options.family());
     ListenOptions listen;
     listen.backlog = options.backlog();
     listen.reuse_address = options.reuse_address();
     listen.reuse_port = options.reuse_port();
     listen.keep_alive = options.keep_alive();
     auto state = detail::Ref<ServerState>::adopt(new ServerState(loop, std::move(factory)));
-    if (every_interface && addresses.size() == 2) {
-        // A machine may lack one of the families.
-        std::exception_ptr first_error;
-        std::vector<Address> usable;
-        for (const Address& address : addresses) {
-            try {
-                (void)loop.backend().network().listen(address.with_port(0), listen, *state);
-                usable.push_back(address);
-            } catch (const OSError&) {
-                first_error = std::current_exception();
-            }
-        }
-        if (usable.empty()) std::rethrow_exception(first_error);
-        addresses = std::move(usable);
-    }
     state->listen(addresses, listen);
     if (options.start_serving()) {
         state->start_serving();
@@ -185,6 +188,12 @@ Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string 
         co_await sleep(Duration::zero());
     }
     co_return std::move(state);
+}
+
+Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options) {
+    std::vector<std::string> hosts;
+    hosts.push_back(std::move(host));
+    return make_server(std::move(factory), std::move(hosts), port, std::move(options));
 }
 
 }  // namespace io

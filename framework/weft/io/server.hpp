@@ -86,6 +86,8 @@ public:
         if (--refs_ == 0) delete this;
     }
 
+    /// Listens on those of the addresses that this machine has; OSError if it has none of them, or if one cannot be
+    /// had for another reason.
     void listen(const std::vector<Address>& addresses, const ListenOptions& options);
     void start_serving();
     void close();
@@ -124,8 +126,9 @@ private:
     bool closed_ = false;
 };
 
-/// Resolves where to listen: numeric addresses, names, or "" for every interface.
-Coro<std::vector<Address>> resolve_all(std::string host, int port, Family family, bool passive);
+/// Listens on every address of every host; "" is every interface.
+Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<std::string> hosts, int port,
+                                           ServerOptions options);
 Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options);
 
 }  // namespace io
@@ -161,11 +164,19 @@ private:
 };
 
 /// Listens at `host`:`port` and makes a protocol by `protocol_factory()` for each connection (loop.create_server).
-/// "" listens on every interface; port 0 lets the system choose.
+/// "" listens on every interface; port 0 lets the system choose, for each address another one. A host with several
+/// addresses is listened on at each of them; one that this machine has not is passed over if there is another.
 template <class F>
 Coro<Server> EventLoop::create_server(F protocol_factory, std::string host, int port, ServerOptions options) {
+    std::vector<std::string> hosts;
+    hosts.push_back(std::move(host));
+    return create_server(std::move(protocol_factory), std::move(hosts), port, std::move(options));
+}
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, std::vector<std::string> hosts, int port,
+                                      ServerOptions options) {
     io::ProtocolFactory factory = io::erase_factory(std::move(protocol_factory));
-    auto state = co_await io::make_server(std::move(factory), std::move(host), port, options);
+    auto state = co_await io::make_server(std::move(factory), std::move(hosts), port, options);
     co_return Server(std::move(state));
 }
 template <class F>

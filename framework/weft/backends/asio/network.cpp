@@ -54,11 +54,6 @@ void check(const boost::system::error_code& error, const std::string& what) {
     if (error) throw_os_error(to_std(error), what);
 }
 
-/// Names of getaddrinfo's errors, whichever of Asio's categories they came in.
-std::exception_ptr make_gai_error(const boost::system::error_code& error, const std::string& host) {
-    return std::make_exception_ptr(GaiError(to_std(error), "getaddrinfo '" + host + "'"));
-}
-
 /// A stream socket on the descriptor, which is closed if that fails.
 io::SocketRef open_socket(SocketContext& context, int descriptor) {
     try {
@@ -175,12 +170,12 @@ private:
 // AsioNetwork
 
 AsioNetwork::AsioNetwork(IoContext& context)
-    : context_(context), sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))), resolver_(context) {}
+    : context_(context), sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))) {}
 
 AsioNetwork::~AsioNetwork() = default;
 
 void AsioNetwork::close() noexcept {
-    resolver_.cancel();
+    names_.close();
     sockets_->clear();
 }
 
@@ -221,29 +216,12 @@ io::SocketRef AsioNetwork::adopt_stream(int fd) {
     return open_socket(*sockets_, fd);
 }
 
-Coro<std::vector<Address>> AsioNetwork::resolve(std::string host, std::uint16_t port, Family family) {
-    using Results = TcpResolver::results_type;
-    Future<std::vector<Address>> resolved = loop_->create_future<std::vector<Address>>();
-    auto done = [resolved, host, port, sockets = sockets_](const boost::system::error_code& error,
-                                                           const Results& results) mutable {
-        if (resolved.done()) return;
-        if (error) {
-            resolved.set_exception(make_gai_error(error, host));
-            return;
-        }
-        std::vector<Address> addresses;
-        for (const auto& entry : results) {
-            const Address address = to_address(entry.endpoint()).with_port(port);
-            if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) addresses.push_back(address);
-        }
-        resolved.set_result(std::move(addresses));
-    };
-    if (family == Family::unspecified)
-        resolver_.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service, std::move(done));
-    else
-        resolver_.async_resolve(family == Family::ipv4 ? tcp::v4() : tcp::v6(), host, std::to_string(port),
-                                tcp::resolver::numeric_service, std::move(done));
-    co_return co_await resolved;
+Coro<std::vector<AddrInfo>> AsioNetwork::getaddrinfo(std::string host, std::string service, AddrInfoHints hints) {
+    return names_.getaddrinfo(*loop_, std::move(host), std::move(service), hints);
+}
+
+Coro<std::pair<std::string, std::string>> AsioNetwork::getnameinfo(Address address, int flags) {
+    return names_.getnameinfo(*loop_, std::move(address), flags);
 }
 
 }  // namespace weft::asio_backend

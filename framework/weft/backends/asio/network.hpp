@@ -1,6 +1,7 @@
 #pragma once
 // AsioNetwork: TCP sockets of an io_context.
 
+#include <weft/backends/asio/name_lookup.hpp>
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>
 
@@ -14,7 +15,6 @@ namespace weft::asio_backend {
 using IoExecutor = IoContext::executor_type;
 using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, IoExecutor>;
 using TcpAcceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, IoExecutor>;
-using TcpResolver = boost::asio::ip::basic_resolver<boost::asio::ip::tcp, IoExecutor>;
 
 class AsioNetwork final : public io::Network {
 public:
@@ -27,7 +27,8 @@ public:
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
     io::SocketRef adopt_stream(int fd) override;
-    Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
+    Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
+    Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) override;
 
     IoContext& context() noexcept { return context_; }
     SocketContext& sockets() const noexcept { return *sockets_; }
@@ -36,7 +37,7 @@ private:
     IoContext& context_;
     EventLoop* loop_ = nullptr;
     detail::Ref<SocketContext> sockets_;
-    TcpResolver resolver_;
+    NameLookup names_;
 };
 
 boost::asio::ip::tcp::endpoint to_endpoint(const Address& address);

@@ -4,6 +4,7 @@
 #include <weft/tasks/sleep.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <deque>
 #include <list>
 
@@ -224,14 +225,17 @@ Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> l
     Address own = local.value_or(remote.with_port(0));
     if (own.port() == 0) own = own.with_port(free_port());
     Future<io::SocketRef> connected = loop.create_future<io::SocketRef>();
-    backend_.post(latency_, [this, connected, remote, own]() mutable {
+    const auto slow = connect_latency_.find(remote.with_port(0));
+    const Duration latency = slow == connect_latency_.end() ? latency_ : slow->second;
+    const auto arrived = [this, connected, remote, own]() mutable {
         if (connected.done()) return;
         try {
             connected.set_result(join_listener(own, remote));
         } catch (...) {
             connected.set_exception(std::current_exception());
         }
-    });
+    };
+    if (latency != Duration::max()) backend_.post(latency, arrived);
     std::exception_ptr cancelled;
     try {
         co_await connected;
@@ -257,21 +261,40 @@ std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const i
     return std::make_unique<SimListener>(*this, bound, options.backlog, events);
 }
 
-Coro<std::vector<Address>> SimNetwork::resolve(std::string host, std::uint16_t port, Family family) {
+Coro<std::vector<AddrInfo>> SimNetwork::getaddrinfo(std::string host, std::string service, AddrInfoHints hints) {
     co_await sleep(std::max(latency_, Duration::zero()));
+    std::uint16_t port = 0;
+    const char* const end = service.data() + service.size();
+    const auto [stop, error] = std::from_chars(service.data(), end, port);
+    if (!service.empty() && (error != std::errc() || stop != end))
+        throw GaiError(std::make_error_code(std::errc::invalid_argument), "getaddrinfo service '" + service + "'");
     std::vector<Address> addresses;
     if (host == "localhost") {
         addresses.push_back(*Address::parse("127.0.0.1", port));
         addresses.push_back(*Address::parse("::1", port));
     }
-    for (auto [at, end] = names_.equal_range(host); at != end; ++at)
+    for (auto [at, last] = names_.equal_range(host); at != last; ++at)
         addresses.push_back(at->second.with_port(port));
-    std::erase_if(addresses, [family](const Address& address) {
-        return family != Family::unspecified && address.family() != family;
-    });
-    if (addresses.empty())
-        throw GaiError(std::make_error_code(std::errc::host_unreachable), "getaddrinfo '" + host + "'");
-    co_return std::move(addresses);
+    std::vector<AddrInfo> found;
+    for (const Address& address : addresses) {
+        if (hints.family() != Family::unspecified && address.family() != hints.family()) continue;
+        for (const SocketKind kind : {SocketKind::stream, SocketKind::datagram})
+            if (hints.kind() == SocketKind::any || hints.kind() == kind)
+                found.emplace_back(address, kind, hints.protocol(), "");
+    }
+    if (found.empty()) throw GaiError(std::make_error_code(std::errc::host_unreachable), "getaddrinfo '" + host + "'");
+    co_return std::move(found);
+}
+
+Coro<std::pair<std::string, std::string>> SimNetwork::getnameinfo(Address address, int) {
+    co_await sleep(std::max(latency_, Duration::zero()));
+    std::string host = address.host();
+    for (const auto& [name, known] : names_) {
+        if (known.with_port(0) != address.with_port(0)) continue;
+        host = name;
+        break;
+    }
+    co_return std::make_pair(std::move(host), std::to_string(address.port()));
 }
 
 }  // namespace weft::sim

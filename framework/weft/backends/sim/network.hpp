@@ -23,13 +23,17 @@ public:
     Coro<io::SocketRef> connect(Address remote, std::optional<Address> local) override;
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
-    /// Knows `localhost` and what add_name() was told; GaiError for the rest.
-    Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
+    /// Knows `localhost`, what add_name() was told and ports by number; GaiError for the rest.
+    Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
+    /// The first name that add_name() gave the address, else the address itself; the port as a number.
+    Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) override;
 
     void add_name(std::string host, Address address) { names_.emplace(std::move(host), address); }
     /// How long bytes, connections and their ends travel; default none, and then they arrive in the next poll.
     void set_latency(Duration latency) noexcept { latency_ = latency; }
     Duration latency() const noexcept { return latency_; }
+    /// How long connecting to this host takes, whatever the port; Duration::max(): it never answers.
+    void set_connect_latency(const Address& host, Duration latency) { connect_latency_[host.with_port(0)] = latency; }
     /// Bytes that one direction of a connection made from now on holds before it takes no more; default 64 KiB.
     void set_capacity(std::size_t bytes) noexcept { capacity_ = bytes; }
     std::size_t capacity() const noexcept { return capacity_; }
@@ -44,6 +48,7 @@ private:
     SimBackend& backend_;
     std::map<Address, SimListener*> listeners_;
     std::multimap<std::string, Address> names_;
+    std::map<Address, Duration> connect_latency_;
     Duration latency_ = Duration::zero();
     std::size_t capacity_ = 64 * 1024;
     std::uint16_t last_port_ = 49151;
