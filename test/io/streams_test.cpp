@@ -377,3 +377,79 @@ TEST_CASE("a limit of 0 is a ValueError, and the connection made for it is close
         co_await server.wait_closed();
     });
 }
+
+TEST_CASE("a reader is iterated over line by line until the stream ends") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto handler = [](StreamReader, StreamWriter writer) -> Coro<> {
+            writer.write("one\ntwo\n\nlast");
+            co_await writer.drain();
+            writer.close();
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+        std::vector<std::string> lines;
+        while (auto line = co_await reader.next())
+            lines.push_back(line->str());
+        CHECK(lines == std::vector<std::string>{"one\n", "two\n", "\n", "last"});
+        writer.close();
+        co_await writer.wait_closed();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("a reader that is fed by hand") {
+    run_simulated([]() -> Coro<> {
+        StreamReader reader(8);
+        auto waiting = create_task(reader.readexactly(6));
+        co_await turns(2);
+        reader.feed_data("abc");
+        co_await turns(2);
+        CHECK_FALSE(waiting.done());
+        reader.feed_data("defgh");
+        const Bytes six = co_await waiting;
+        CHECK(six.str() == "abcdef");
+        reader.feed_eof();
+        CHECK(error_of_call([&] { reader.feed_data("x"); }) == "RuntimeError: feed_data after feed_eof");
+        const Bytes rest = co_await reader.read(-1);
+        CHECK(rest.str() == "gh");
+        CHECK(reader.at_eof());
+        reader.set_exception(ValueError("bad"));
+        const auto error = co_await error_of(reader.read(1));
+        CHECK(error_text(error) == "ValueError: bad");
+        CHECK(ending_of_call([] { StreamReader none(std::size_t{0}); }) == "ValueError");
+    });
+}
+
+TEST_CASE("StreamReaderProtocol puts a reader of one's own on a transport") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto handler = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            const Bytes line = co_await reader.readline();
+            writer.write(line);
+            co_await writer.drain();
+            writer.close();
+        };
+        EventLoop& loop = get_running_loop();
+        Server server = co_await start_server(handler, "127.0.0.1", 0);
+        StreamReader reader(65536);
+        bool called = false;
+        auto protocol = std::make_shared<StreamReaderProtocol>(
+            reader, [&called](StreamReader, StreamWriter writer) { called = writer.transport().is_reading(); });
+        auto factory = [protocol] { return protocol; };
+        auto connection = co_await loop.create_connection(factory, "127.0.0.1", server.sockets().front().port());
+        CHECK(called);
+        CHECK(connection.transport->is_closing());  // the callback's writer was the only one
+        auto second = std::make_shared<StreamReaderProtocol>(StreamReader(65536));
+        auto second_factory = [second] { return second; };
+        auto other = co_await loop.create_connection(second_factory, "127.0.0.1", server.sockets().front().port());
+        StreamWriter writer(other.transport, second);
+        writer.write("hello\n");
+        StreamReader answers = second->reader();
+        const Bytes answer = co_await answers.readline();
+        CHECK(answer.str() == "hello\n");
+        writer.close();
+        co_await writer.wait_closed();
+        server.close();
+        co_await server.wait_closed();
+    });
+}

@@ -322,6 +322,39 @@ Coro<Bytes> read_line(io::StreamRef state) {
 
 }  // namespace
 
+StreamReader::StreamReader(std::size_t limit) {
+    auto state = std::make_shared<io::StreamState>(get_running_loop(), limit, nullptr);
+    state->hold(state);
+    state_ = io::StreamRef(state.get());
+}
+
+void StreamReader::feed_data(std::span<const std::byte> data) {
+    if (state_->saw_eof()) throw RuntimeError("feed_data after feed_eof");
+    state_->data_received(data);
+}
+
+void StreamReader::set_transport(std::shared_ptr<Transport> transport) {
+    if (state_->transport()) throw RuntimeError("Transport already set");
+    state_->set_transport(std::move(transport));
+}
+
+Coro<std::optional<Bytes>> StreamReader::next() {
+    const StreamReader self = *this;
+    Bytes line = co_await read_line(self.state_);
+    if (line.empty()) co_return std::nullopt;
+    co_return std::move(line);
+}
+
+void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport) {
+    state().connection_made(std::move(transport));
+    if (connected_) connected_(reader_, StreamWriter(reader_.state()));
+}
+
+StreamWriter::StreamWriter(std::shared_ptr<Transport> transport, const std::shared_ptr<StreamReaderProtocol>& protocol)
+    : StreamWriter(protocol->reader().state()) {
+    if (!state_->transport()) state_->set_transport(std::move(transport));
+}
+
 std::string StreamReader::repr() const {
     std::string text = "<StreamReader";
     if (state_->available() > 0) text += " " + std::to_string(state_->available()) + " bytes";

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,7 @@ namespace weft {
 
 class StreamReader;
 class StreamWriter;
+class StreamReaderProtocol;
 
 namespace io {
 
@@ -87,6 +89,7 @@ public:
 
     // Writer
     Transport* transport() const noexcept { return transport_.get(); }
+    void set_transport(std::shared_ptr<Transport> transport) noexcept { transport_ = std::move(transport); }
     bool lost() const noexcept { return lost_; }
     bool writing_paused() const noexcept { return writing_paused_; }
     void add_writer() noexcept { ++writers_; }
@@ -217,7 +220,11 @@ private:
 /// The reading end of a connection (asyncio.StreamReader).
 class StreamReader {
 public:
+    /// An empty handle, good for assigning to.
     StreamReader() = default;
+    /// A reader of its own on the running loop, which is fed by hand or through a StreamReaderProtocol. ValueError for
+    /// a limit of 0.
+    explicit StreamReader(std::size_t limit);
     explicit StreamReader(io::StreamRef state) noexcept : state_(std::move(state)) {}
 
     /// 1 to `count` bytes as soon as there are any, empty at the end of the stream; 0 gives empty at once; negative
@@ -233,10 +240,27 @@ public:
     Coro<Bytes> readuntil(std::string separator = "\n");
     /// Up to the first of several separators (the one that ends first).
     Coro<Bytes> readuntil(std::vector<std::string> separators);
+    /// The next line with its '\n', or nothing at the end of the stream: `while (auto line = co_await reader.next())`
+    /// (asyncio's `async for line in reader`). Errors as readline().
+    Coro<std::optional<Bytes>> next();
     /// True once the stream has ended and everything was read.
     bool at_eof() const noexcept { return state_->at_eof(); }
     /// The connection's error, or null.
     std::exception_ptr exception() const noexcept { return state_->exception(); }
+    // What a protocol tells a reader; for those that are fed by hand.
+
+    /// Adds bytes to the buffer; wakes who waits for them. RuntimeError after feed_eof().
+    void feed_data(std::span<const std::byte> data);
+    void feed_data(std::string_view text) { feed_data(as_byte_span(text)); }
+    void feed_eof() { state_->feed_eof(); }
+    /// Reads throw `error`, an exception object or an exception_ptr, from now on.
+    template <class E>
+    void set_exception(E&& error) {
+        state_->set_exception(detail::as_exception_ptr(std::forward<E>(error)));
+    }
+    /// Whom to pause when too much is buffered. RuntimeError if it has one.
+    void set_transport(std::shared_ptr<Transport> transport);
+
     /// As asyncio's repr: "<StreamReader 12 bytes eof>".
     std::string repr() const;
     /// For the framework.
@@ -250,6 +274,8 @@ private:
 class StreamWriter {
 public:
     StreamWriter() = default;
+    /// Writes to `transport`, whose protocol is `protocol`.
+    StreamWriter(std::shared_ptr<Transport> transport, const std::shared_ptr<StreamReaderProtocol>& protocol);
     explicit StreamWriter(io::StreamRef state) noexcept : state_(std::move(state)) {
         if (state_) state_->add_writer();
     }
@@ -289,6 +315,33 @@ public:
 
 private:
     io::StreamRef state_;
+};
+
+/// Puts a reader of one's own on any transport (asyncio.StreamReaderProtocol):
+///
+///     StreamReader reader(65536);
+///     auto protocol = std::make_shared<StreamReaderProtocol>(reader);
+///     co_await loop.connect_read_pipe([protocol] { return protocol; }, fd);
+class StreamReaderProtocol final : public Protocol {
+public:
+    /// Called with both ends once the connection stands.
+    using Connected = UniqueFunction<void(StreamReader, StreamWriter)>;
+
+    explicit StreamReaderProtocol(StreamReader reader, Connected connected = nullptr)
+        : reader_(std::move(reader)), connected_(std::move(connected)) {}
+    const StreamReader& reader() const noexcept { return reader_; }
+
+    void connection_made(std::shared_ptr<Transport> transport) override;
+    void connection_lost(std::exception_ptr error) override { state().connection_lost(std::move(error)); }
+    void data_received(std::span<const std::byte> data) override { state().data_received(data); }
+    bool eof_received() override { return state().eof_received(); }
+    void pause_writing() override { state().pause_writing(); }
+    void resume_writing() override { state().resume_writing(); }
+
+private:
+    io::StreamState& state() const noexcept { return *reader_.state(); }
+    StreamReader reader_;
+    Connected connected_;
 };
 
 /// Connects to `host`:`port` (asyncio.open_connection). Errors and cancellation as create_connection().
