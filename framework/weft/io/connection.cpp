@@ -146,7 +146,11 @@ Coro<SocketRef> race(const std::vector<Address>& addresses, const std::optional<
 }  // namespace
 
 Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions options) {
-    if (host.empty()) throw ValueError("host and port was not specified");
+    if (options.sock()) {
+        if (!host.empty() || port != 0) throw ValueError("host/port and sock can not be specified at the same time");
+        co_return get_running_loop().backend().network().adopt_stream(*options.sock());
+    }
+    if (host.empty()) throw ValueError("host and port was not specified and no sock specified");
     AddrInfoHints hints;
     hints.family(options.family()).kind(SocketKind::stream);
     std::vector<Address> addresses = co_await resolve(std::move(host), checked_port(port), hints);
@@ -172,6 +176,19 @@ Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions option
     }
     if (options.all_errors()) throw ExceptionGroup("create_connection failed", std::move(errors));
     throw_combined(errors);
+}
+
+Coro<SocketRef> connect_unix(std::string path, ConnectionOptions options) {
+    if (path.empty() == !options.sock())
+        throw ValueError(path.empty() ? "no path and sock were specified"
+                                      : "path and sock can not be specified at the same time");
+    Network& network = get_running_loop().backend().network();
+    if (options.sock()) co_return network.adopt_stream(*options.sock());
+    co_return co_await network.connect(Address::local(std::move(path)), options.local_addr());
+}
+
+Coro<SocketRef> adopt_accepted(int fd) {
+    co_return get_running_loop().backend().network().adopt_stream(fd);
 }
 
 Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol) {

@@ -48,6 +48,9 @@ public:
     /// Throws an ExceptionGroup of all errors if no address answers. Default false.
     ConnectionOptions& all_errors(bool value) & { return all_errors_ = value, *this; }
     ConnectionOptions&& all_errors(bool value) && { return std::move(all_errors(value)); }
+    /// A connected stream socket in place of host and port or of a path; the transport takes it over.
+    ConnectionOptions& sock(int fd) & { return sock_ = fd, *this; }
+    ConnectionOptions&& sock(int fd) && { return std::move(sock(fd)); }
     /// Streams: bytes the reader buffers before it pauses the peer (at twice this); default 64 KiB.
     ConnectionOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     ConnectionOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
@@ -55,6 +58,7 @@ public:
     const std::optional<Address>& local_addr() const noexcept { return local_addr_; }
     Family family() const noexcept { return family_; }
     std::size_t limit() const noexcept { return limit_; }
+    std::optional<int> sock() const noexcept { return sock_; }
     std::optional<Duration> happy_eyeballs_delay() const noexcept { return happy_eyeballs_delay_; }
     std::size_t interleave() const noexcept { return interleave_.value_or(happy_eyeballs_delay_ ? 1 : 0); }
     bool all_errors() const noexcept { return all_errors_; }
@@ -63,6 +67,7 @@ private:
     std::optional<Address> local_addr_;
     Family family_ = Family::unspecified;
     std::size_t limit_ = constants::stream_limit;
+    std::optional<int> sock_;
     std::optional<Duration> happy_eyeballs_delay_;
     std::optional<std::size_t> interleave_;
     bool all_errors_ = false;
@@ -80,30 +85,57 @@ public:
 
 namespace io {
 
-/// A connected socket to the first address that answers.
+/// A connected socket to the first address that answers, or the options' own.
 Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions options);
+/// The same to a Unix socket.
+Coro<SocketRef> connect_unix(std::string path, ConnectionOptions options);
+/// A socket that was accepted elsewhere.
+Coro<SocketRef> adopt_accepted(int fd);
 /// Puts a transport on the guard's socket and waits until connection_made has returned.
 Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol);
 
 template <class F>
-auto connect_protocol(F factory, std::string host, int port, ConnectionOptions options)
-    -> Coro<Connection<typename std::pointer_traits<std::invoke_result_t<F&>>::element_type>> {
-    using P = typename std::pointer_traits<std::invoke_result_t<F&>>::element_type;
-    SocketGuard socket(co_await connect_any(std::move(host), port, options));
-    std::shared_ptr<P> protocol = factory();
+using ProtocolOf = typename std::pointer_traits<std::invoke_result_t<F&>>::element_type;
+
+/// Makes the protocol once the socket is there, and its transport.
+template <class F>
+Coro<Connection<ProtocolOf<F>>> connect_protocol(F factory, Coro<SocketRef> connecting) {
+    SocketGuard socket(co_await std::move(connecting));
+    std::shared_ptr<ProtocolOf<F>> protocol = factory();
     std::shared_ptr<Transport> transport = co_await open_transport(socket, protocol);
-    co_return Connection<P>(std::move(transport), std::move(protocol));
+    co_return Connection<ProtocolOf<F>>(std::move(transport), std::move(protocol));
 }
 
 }  // namespace io
 
 template <class F>
 auto EventLoop::create_connection(F protocol_factory, std::string host, int port, ConnectionOptions options) {
-    return io::connect_protocol(std::move(protocol_factory), std::move(host), port, std::move(options));
+    return io::connect_protocol(std::move(protocol_factory),
+                                io::connect_any(std::move(host), port, std::move(options)));
 }
 template <class F>
 auto EventLoop::create_connection(F protocol_factory, std::string host, int port) {
-    return io::connect_protocol(std::move(protocol_factory), std::move(host), port, ConnectionOptions());
+    return create_connection(std::move(protocol_factory), std::move(host), port, ConnectionOptions());
+}
+
+/// Connects to a Unix socket (loop.create_unix_connection); see create_unix_server() for paths.
+template <class F>
+auto EventLoop::create_unix_connection(F protocol_factory, std::string path, ConnectionOptions options) {
+    return io::connect_protocol(std::move(protocol_factory), io::connect_unix(std::move(path), std::move(options)));
+}
+template <class F>
+auto EventLoop::create_unix_connection(F protocol_factory, std::string path) {
+    return create_unix_connection(std::move(protocol_factory), std::move(path), ConnectionOptions());
+}
+
+/// Serves a connection that was accepted elsewhere (loop.connect_accepted_socket). Takes the descriptor over.
+template <class F>
+auto EventLoop::connect_accepted_socket(F protocol_factory, int fd, ConnectionOptions) {
+    return io::connect_protocol(std::move(protocol_factory), io::adopt_accepted(fd));
+}
+template <class F>
+auto EventLoop::connect_accepted_socket(F protocol_factory, int fd) {
+    return connect_accepted_socket(std::move(protocol_factory), fd, ConnectionOptions());
 }
 
 }  // namespace weft

@@ -167,6 +167,7 @@ public:
     bool reuse_address = true;
     bool reuse_port = false;
     bool keep_alive = false;
+    bool cleanup_socket = true;  // of a Unix socket: the file goes with the listener, if it is still this listener's
 };
 
 class Network {

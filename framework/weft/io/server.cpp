@@ -29,6 +29,11 @@ void ServerState::listen(const std::vector<Address>& addresses, const ListenOpti
     IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
 }
 
+void ServerState::listen_on(int fd, const ListenOptions& options) {
+    listeners_.push_back(loop_.backend().network().adopt_listener(fd, options, *this));
+    IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
+}
+
 void ServerState::start_serving() {
     if (serving_ || closed_) return;
     serving_ = true;
@@ -169,19 +174,26 @@ Coro<std::vector<Address>> addresses_to_listen_on(std::vector<std::string> hosts
 
 }  // namespace
 
-Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<std::string> hosts, int port,
-                                           ServerOptions options) {
-    if (hosts.empty()) throw ValueError("create_server: no host to listen on");
-    EventLoop& loop = get_running_loop();
-    const std::vector<Address> addresses =
-        co_await addresses_to_listen_on(std::move(hosts), checked_port(port), options.family());
+namespace {
+
+ListenOptions listen_options(const ServerOptions& options) {
     ListenOptions listen;
     listen.backlog = options.backlog();
     listen.reuse_address = options.reuse_address();
     listen.reuse_port = options.reuse_port();
     listen.keep_alive = options.keep_alive();
-    auto state = detail::Ref<ServerState>::adopt(new ServerState(loop, std::move(factory)));
-    state->listen(addresses, listen);
+    listen.cleanup_socket = options.cleanup_socket();
+    return listen;
+}
+
+/// Listens on the socket of the options or else on `addresses`, and starts as they say.
+Coro<detail::Ref<ServerState>> start_server_on(std::vector<Address> addresses, ProtocolFactory factory,
+                                               ServerOptions options) {
+    auto state = detail::Ref<ServerState>::adopt(new ServerState(get_running_loop(), std::move(factory)));
+    if (options.sock())
+        state->listen_on(*options.sock(), listen_options(options));
+    else
+        state->listen(addresses, listen_options(options));
     if (options.start_serving()) {
         state->start_serving();
         // As asyncio: the backend starts in the loop's next poll.
@@ -190,10 +202,28 @@ Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<
     co_return std::move(state);
 }
 
-Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options) {
-    std::vector<std::string> hosts;
-    hosts.push_back(std::move(host));
-    return make_server(std::move(factory), std::move(hosts), port, std::move(options));
+}  // namespace
+
+Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<std::string> hosts, int port,
+                                           ServerOptions options) {
+    std::vector<Address> addresses;
+    if (options.sock()) {
+        const bool no_host = hosts.empty() || (hosts.size() == 1 && hosts.front().empty());
+        if (!no_host || port != 0) throw ValueError("host/port and sock can not be specified at the same time");
+    } else {
+        if (hosts.empty()) throw ValueError("create_server: no host to listen on");
+        addresses = co_await addresses_to_listen_on(std::move(hosts), checked_port(port), options.family());
+    }
+    co_return co_await start_server_on(std::move(addresses), std::move(factory), options);
+}
+
+Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::string path, ServerOptions options) {
+    if (path.empty() == !options.sock())
+        throw ValueError(path.empty() ? "path was not specified, and no sock specified"
+                                      : "path and sock can not be specified at the same time");
+    std::vector<Address> addresses;
+    addresses.push_back(Address::local(std::move(path)));
+    co_return co_await start_server_on(std::move(addresses), std::move(factory), options);
 }
 
 }  // namespace io

@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,12 @@ public:
     /// False: accept only after start_serving() or serve_forever(); default true.
     ServerOptions& start_serving(bool value) & { return start_serving_ = value, *this; }
     ServerOptions&& start_serving(bool value) && { return std::move(start_serving(value)); }
+    /// Unix servers: the socket's file is removed on close(), if it is still this server's; default true.
+    ServerOptions& cleanup_socket(bool value) & { return cleanup_socket_ = value, *this; }
+    ServerOptions&& cleanup_socket(bool value) && { return std::move(cleanup_socket(value)); }
+    /// A bound stream socket to listen on in place of host and port or of a path; the server takes it over.
+    ServerOptions& sock(int fd) & { return sock_ = fd, *this; }
+    ServerOptions&& sock(int fd) && { return std::move(sock(fd)); }
     /// Stream servers: bytes a reader buffers before it pauses the peer (at twice this); default 64 KiB.
     ServerOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     ServerOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
@@ -51,6 +58,8 @@ public:
     Family family() const noexcept { return family_; }
     bool start_serving() const noexcept { return start_serving_; }
     std::size_t limit() const noexcept { return limit_; }
+    bool cleanup_socket() const noexcept { return cleanup_socket_; }
+    std::optional<int> sock() const noexcept { return sock_; }
 
 private:
     int backlog_ = constants::listen_backlog;
@@ -58,6 +67,8 @@ private:
     bool reuse_port_ = false;
     bool keep_alive_ = false;
     bool start_serving_ = true;
+    bool cleanup_socket_ = true;
+    std::optional<int> sock_;
     Family family_ = Family::unspecified;
     std::size_t limit_ = constants::stream_limit;
 };
@@ -89,6 +100,7 @@ public:
     /// Listens on those of the addresses that this machine has; OSError if it has none of them, or if one cannot be
     /// had for another reason.
     void listen(const std::vector<Address>& addresses, const ListenOptions& options);
+    void listen_on(int fd, const ListenOptions& options);
     void start_serving();
     void close();
     bool is_serving() const noexcept { return serving_; }
@@ -129,7 +141,8 @@ private:
 /// Listens on every address of every host; "" is every interface.
 Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<std::string> hosts, int port,
                                            ServerOptions options);
-Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options);
+/// Listens on a Unix socket.
+Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::string path, ServerOptions options);
 
 }  // namespace io
 
@@ -178,6 +191,19 @@ Coro<Server> EventLoop::create_server(F protocol_factory, std::vector<std::strin
     io::ProtocolFactory factory = io::erase_factory(std::move(protocol_factory));
     auto state = co_await io::make_server(std::move(factory), std::move(hosts), port, options);
     co_return Server(std::move(state));
+}
+/// Listens on a Unix socket (loop.create_unix_server); a path that starts with a zero byte is an abstract name. A
+/// socket file that is there already is replaced, anything else is an error. Never a path longer than 107 bytes:
+/// ValueError.
+template <class F>
+Coro<Server> EventLoop::create_unix_server(F protocol_factory, std::string path, ServerOptions options) {
+    io::ProtocolFactory factory = io::erase_factory(std::move(protocol_factory));
+    auto state = co_await io::make_unix_server(std::move(factory), std::move(path), options);
+    co_return Server(std::move(state));
+}
+template <class F>
+Coro<Server> EventLoop::create_unix_server(F protocol_factory, std::string path) {
+    return create_unix_server(std::move(protocol_factory), std::move(path), ServerOptions());
 }
 template <class F>
 Coro<Server> EventLoop::create_server(F protocol_factory, std::string host, int port) {

@@ -222,24 +222,54 @@ void StreamState::discard() noexcept {
     handler_ = nullptr;
 }
 
+namespace {
+
+auto stream_factory(EventLoop& loop, std::size_t limit, std::shared_ptr<StreamState::Connected> connected) {
+    return [&loop, limit, connected = std::move(connected)] {
+        return std::make_shared<StreamState>(loop, limit, connected);
+    };
+}
+
+}  // namespace
+
 Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
                                  ServerOptions options) {
     EventLoop& loop = get_running_loop();
-    const std::size_t limit = options.limit();
-    auto factory = [&loop, limit, connected] { return std::make_shared<StreamState>(loop, limit, connected); };
+    auto factory = stream_factory(loop, options.limit(), std::move(connected));
     co_return co_await loop.create_server(std::move(factory), std::move(host), port, options);
+}
+
+Coro<Server> start_unix_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string path,
+                                      ServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    auto factory = stream_factory(loop, options.limit(), std::move(connected));
+    co_return co_await loop.create_unix_server(std::move(factory), std::move(path), options);
 }
 
 }  // namespace io
 
+namespace {
+
+std::pair<StreamReader, StreamWriter> both_ends(const std::shared_ptr<io::StreamState>& protocol) {
+    protocol->hold(protocol);
+    const io::StreamRef state(protocol.get());
+    return {StreamReader(state), StreamWriter(state)};
+}
+
+}  // namespace
+
 Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, int port, ConnectionOptions options) {
     EventLoop& loop = get_running_loop();
-    const std::size_t limit = options.limit();
-    auto factory = [&loop, limit] { return std::make_shared<io::StreamState>(loop, limit, nullptr); };
+    auto factory = io::stream_factory(loop, options.limit(), nullptr);
     auto connection = co_await loop.create_connection(std::move(factory), std::move(host), port, std::move(options));
-    connection.protocol->hold(connection.protocol);
-    const io::StreamRef state(connection.protocol.get());
-    co_return std::pair(StreamReader(state), StreamWriter(state));
+    co_return both_ends(connection.protocol);
+}
+
+Coro<std::pair<StreamReader, StreamWriter>> open_unix_connection(std::string path, ConnectionOptions options) {
+    EventLoop& loop = get_running_loop();
+    auto factory = io::stream_factory(loop, options.limit(), nullptr);
+    auto connection = co_await loop.create_unix_connection(std::move(factory), std::move(path), std::move(options));
+    co_return both_ends(connection.protocol);
 }
 
 namespace {

@@ -346,11 +346,15 @@ private:
 
 /// Connects to `host`:`port` (asyncio.open_connection). Errors and cancellation as create_connection().
 Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, int port, ConnectionOptions options = {});
+/// Connects to a Unix socket (asyncio.open_unix_connection).
+Coro<std::pair<StreamReader, StreamWriter>> open_unix_connection(std::string path, ConnectionOptions options = {});
 
 namespace io {
 
 Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
                                  ServerOptions options);
+Coro<Server> start_unix_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string path,
+                                      ServerOptions options);
 template <class F>
 std::shared_ptr<StreamState::Connected> make_connected(F handler) {
     return std::make_shared<StreamState::Connected>(
@@ -375,6 +379,13 @@ template <class F>
     requires std::is_invocable_v<F&, StreamReader, StreamWriter>
 Coro<Server> start_server(F handler, std::string host, int port, ServerOptions options = {}) {
     return io::start_stream_server(io::make_connected(std::move(handler)), std::move(host), port, options);
+}
+
+/// The same on a Unix socket (asyncio.start_unix_server); see loop.create_unix_server() for paths.
+template <class F>
+    requires std::is_invocable_v<F&, StreamReader, StreamWriter>
+Coro<Server> start_unix_server(F handler, std::string path, ServerOptions options = {}) {
+    return io::start_unix_stream_server(io::make_connected(std::move(handler)), std::move(path), options);
 }
 
 }  // namespace weft

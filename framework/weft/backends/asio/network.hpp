@@ -1,11 +1,9 @@
 #pragma once
-// AsioNetwork: TCP sockets of an io_context.
+// AsioNetwork: the sockets of an io_context.
 
 #include <weft/backends/asio/name_lookup.hpp>
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>
-
-#include <boost/asio/ip/tcp.hpp>
 
 #include <memory>
 #include <vector>
@@ -13,8 +11,6 @@
 namespace weft::asio_backend {
 
 using IoExecutor = IoContext::executor_type;
-using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, IoExecutor>;
-using TcpAcceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, IoExecutor>;
 
 class AsioNetwork final : public io::Network {
 public:
@@ -27,6 +23,8 @@ public:
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
     io::SocketRef adopt_stream(int fd) override;
+    std::unique_ptr<io::Listener> adopt_listener(int fd, const io::ListenOptions& options,
+                                                 io::ListenerEvents& events) override;
     Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
     Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) override;
 
@@ -40,8 +38,8 @@ private:
     NameLookup names_;
 };
 
-boost::asio::ip::tcp::endpoint to_endpoint(const Address& address);
-Address to_address(const boost::asio::ip::tcp::endpoint& endpoint);
+/// A stream socket on the descriptor, which is closed if that fails.
+io::SocketRef open_socket(SocketContext& context, int descriptor);
 std::error_code to_std(const boost::system::error_code& error);
 
 }  // namespace weft::asio_backend

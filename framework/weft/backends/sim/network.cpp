@@ -196,6 +196,7 @@ private:
 
 SimListener* SimNetwork::find_listener(const Address& address) const {
     if (auto found = listeners_.find(address); found != listeners_.end()) return found->second;
+    if (address.family() == Family::local) return nullptr;
     auto any = listeners_.find(Address::any(address.family(), address.port()));
     return any != listeners_.end() ? any->second : nullptr;
 }
@@ -208,6 +209,9 @@ io::SocketRef SimNetwork::join_listener(const Address& own, const Address& remot
     io::SocketGuard client_guard(client);
     io::SocketGuard server_guard(server);
     SimListener* listener = find_listener(remote);
+    if (!listener && remote.family() == Family::local)
+        throw_os_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                       "Connect call failed " + remote.to_string());
     if (!listener || !listener->offer(server))
         throw_os_error(std::make_error_code(std::errc::connection_refused),
                        "Connect call failed " + remote.to_string());
@@ -222,8 +226,9 @@ std::uint16_t SimNetwork::free_port() {
 
 Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> local) {
     EventLoop& loop = backend_.loop();
-    Address own = local.value_or(remote.with_port(0));
-    if (own.port() == 0) own = own.with_port(free_port());
+    Address own = remote.family() == Family::local ? Address::local("") : remote.with_port(0);
+    if (local) own = *local;
+    if (own.family() != Family::local && own.port() == 0) own = own.with_port(free_port());
     Future<io::SocketRef> connected = loop.create_future<io::SocketRef>();
     const auto slow = connect_latency_.find(remote.with_port(0));
     const Duration latency = slow == connect_latency_.end() ? latency_ : slow->second;
@@ -252,6 +257,9 @@ Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> l
 
 std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) {
+    // A second server takes a path over, as it replaces the file of the first.
+    if (address.family() == Family::local)
+        return std::make_unique<SimListener>(*this, address, options.backlog, events);
     Address bound = address;
     while (bound.port() == 0 || (address.port() == 0 && listeners_.contains(bound)))
         bound = address.with_port(free_port());
