@@ -17,6 +17,12 @@ inline constexpr std::size_t read_buffer_alignment = 64;
 inline constexpr unsigned log_threshold_for_connlost_writes = 5;
 /// How long accepting pauses after the system ran out of descriptors or memory.
 inline constexpr std::chrono::seconds accept_retry_delay{1};
+/// How long a TLS handshake and the exchange of close_notify may take, by default.
+inline constexpr std::chrono::seconds tls_handshake_timeout{60};
+inline constexpr std::chrono::seconds tls_shutdown_timeout{30};
+/// Default high-water mark below TLS, in bytes, and how much is decrypted for one call of data_received.
+inline constexpr std::size_t tls_write_high_water = 512 * 1024;
+inline constexpr std::size_t tls_read_size = 64 * 1024;
 /// While callbacks are always ready, I/O is polled after this many iterations at the latest ...
 inline constexpr unsigned busy_poll_iterations = 61;
 /// ... and whenever this much time has passed since the last poll.

@@ -2,6 +2,7 @@
 
 #include <weft/io/resolver.hpp>
 #include <weft/io/socket_transport.hpp>
+#include <weft/io/tls_layer.hpp>
 #include <weft/tasks/shield.hpp>
 #include <weft/tasks/wait.hpp>
 
@@ -29,6 +30,15 @@ namespace {
         code = error.code();
     } catch (...) {}
     throw OSError(code, all);
+}
+
+/// Unless somebody has cancelled it.
+void settle(Future<>& future, const std::exception_ptr& error) {
+    if (future.done()) return;
+    if (error)
+        future.set_exception(error);
+    else
+        future.set_result();
 }
 
 /// `first` addresses of the first family, then the families by turns; each family keeps its order.
@@ -191,13 +201,38 @@ Coro<SocketRef> adopt_accepted(int fd) {
     co_return get_running_loop().backend().network().adopt_stream(fd);
 }
 
-Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol) {
+std::optional<TlsParameters> tls_parameters(const ConnectionOptions& options, const std::optional<std::string>& host) {
+    const std::string& name = options.server_hostname();
+    if (!options.tls()) {
+        if (!name.empty()) throw ValueError("server_hostname is only meaningful with tls");
+        return std::nullopt;
+    }
+    TlsParameters tls;
+    tls.context = options.tls();
+    tls.server_side = !host;
+    if (host) tls.server_hostname = name.empty() ? *host : name;
+    if (host && tls.server_hostname.empty())
+        throw ValueError("You must set server_hostname when using tls without a host");
+    tls.handshake_timeout = options.tls_handshake_timeout();
+    tls.shutdown_timeout = options.tls_shutdown_timeout();
+    check_tls_parameters(tls);
+    return tls;
+}
+
+Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol,
+                                                std::optional<TlsParameters> tls) {
     EventLoop& loop = get_running_loop();
     Future<> ready = loop.create_future<void>();
-    std::shared_ptr<SocketTransport> transport =
-        SocketTransport::open(loop, socket.take(), std::move(protocol), nullptr, [ready]() mutable {
-            if (!ready.done()) ready.set_result();
-        });
+    std::shared_ptr<Transport> transport;
+    if (tls) {
+        auto layer = TlsLayer::make(loop, std::move(protocol), std::move(*tls), true,
+                                    [ready](const std::exception_ptr& error) mutable { settle(ready, error); });
+        transport = layer;
+        (void)SocketTransport::open(loop, socket.take(), layer, nullptr, nullptr);
+    } else {
+        transport = SocketTransport::open(loop, socket.take(), std::move(protocol), nullptr,
+                                          [ready]() mutable { settle(ready, nullptr); });
+    }
     std::exception_ptr cancelled;
     try {
         co_await ready;
@@ -212,3 +247,46 @@ Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared
 }
 
 }  // namespace weft::io
+
+namespace weft {
+
+Coro<std::shared_ptr<Transport>> EventLoop::start_tls(std::shared_ptr<Transport> transport,
+                                                      std::shared_ptr<BaseProtocol> protocol, TlsContext context) {
+    return start_tls(std::move(transport), std::move(protocol), std::move(context), StartTlsOptions());
+}
+
+/// Puts TLS on a connection that stands (loop.start_tls): gives the transport to use from now on; `protocol` keeps its
+/// connection and is not told connection_made again. If it fails or is cancelled the connection is closed.
+Coro<std::shared_ptr<Transport>> EventLoop::start_tls(std::shared_ptr<Transport> transport,
+                                                      std::shared_ptr<BaseProtocol> protocol, TlsContext context,
+                                                      StartTlsOptions options) {
+    io::TlsParameters tls;
+    tls.server_side = options.server_side().value_or(context.is_server());
+    tls.context = std::move(context);
+    tls.server_hostname = options.server_hostname();
+    tls.handshake_timeout = options.tls_handshake_timeout();
+    tls.shutdown_timeout = options.tls_shutdown_timeout();
+    io::check_tls_parameters(tls);
+    if (!transport || transport->is_closing()) throw RuntimeError("start_tls: the transport is closing");
+    Future<> ready = create_future<void>();
+    auto layer = io::TlsLayer::make(*this, std::move(protocol), std::move(tls), false,
+                                    [ready](const std::exception_ptr& error) mutable { io::settle(ready, error); });
+    // Nothing is read between the two protocols.
+    transport->pause_reading();
+    transport->set_protocol(layer);
+    schedule_internal([layer, transport] { layer->connection_made(transport); });
+    schedule_internal([transport] { transport->resume_reading(); });
+    std::exception_ptr cancelled;
+    try {
+        co_await ready;
+    } catch (const CancelledError&) {
+        cancelled = std::current_exception();
+    }
+    if (cancelled) {
+        transport->abort();
+        std::rethrow_exception(cancelled);
+    }
+    co_return std::shared_ptr<Transport>(std::move(layer));
+}
+
+}  // namespace weft

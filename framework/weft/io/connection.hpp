@@ -51,6 +51,18 @@ public:
     /// A connected stream socket in place of host and port or of a path; the transport takes it over.
     ConnectionOptions& sock(int fd) & { return sock_ = fd, *this; }
     ConnectionOptions&& sock(int fd) && { return std::move(sock(fd)); }
+    /// Speaks TLS; see io/tls.hpp.
+    ConnectionOptions& tls(TlsContext value) & { return tls_ = std::move(value), *this; }
+    ConnectionOptions&& tls(TlsContext value) && { return std::move(tls(std::move(value))); }
+    /// The name that the server's certificate must have, and that the server is asked for; default: the host.
+    ConnectionOptions& server_hostname(std::string value) & { return server_hostname_ = std::move(value), *this; }
+    ConnectionOptions&& server_hostname(std::string value) && { return std::move(server_hostname(std::move(value))); }
+    /// Default 60 s; must be positive. A handshake that takes longer is a ConnectionAbortedError.
+    ConnectionOptions& tls_handshake_timeout(Duration value) & { return tls_handshake_timeout_ = value, *this; }
+    ConnectionOptions&& tls_handshake_timeout(Duration value) && { return std::move(tls_handshake_timeout(value)); }
+    /// How long closing waits for the peer's close_notify; default 30 s; must be positive.
+    ConnectionOptions& tls_shutdown_timeout(Duration value) & { return tls_shutdown_timeout_ = value, *this; }
+    ConnectionOptions&& tls_shutdown_timeout(Duration value) && { return std::move(tls_shutdown_timeout(value)); }
     /// Streams: bytes the reader buffers before it pauses the peer (at twice this); default 64 KiB.
     ConnectionOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     ConnectionOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
@@ -58,6 +70,10 @@ public:
     const std::optional<Address>& local_addr() const noexcept { return local_addr_; }
     Family family() const noexcept { return family_; }
     std::size_t limit() const noexcept { return limit_; }
+    const TlsContext& tls() const noexcept { return tls_; }
+    Duration tls_handshake_timeout() const noexcept { return tls_handshake_timeout_; }
+    Duration tls_shutdown_timeout() const noexcept { return tls_shutdown_timeout_; }
+    const std::string& server_hostname() const noexcept { return server_hostname_; }
     std::optional<int> sock() const noexcept { return sock_; }
     std::optional<Duration> happy_eyeballs_delay() const noexcept { return happy_eyeballs_delay_; }
     std::size_t interleave() const noexcept { return interleave_.value_or(happy_eyeballs_delay_ ? 1 : 0); }
@@ -67,6 +83,10 @@ private:
     std::optional<Address> local_addr_;
     Family family_ = Family::unspecified;
     std::size_t limit_ = constants::stream_limit;
+    TlsContext tls_;
+    Duration tls_handshake_timeout_ = constants::tls_handshake_timeout;
+    Duration tls_shutdown_timeout_ = constants::tls_shutdown_timeout;
+    std::string server_hostname_;
     std::optional<int> sock_;
     std::optional<Duration> happy_eyeballs_delay_;
     std::optional<std::size_t> interleave_;
@@ -91,18 +111,25 @@ Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions option
 Coro<SocketRef> connect_unix(std::string path, ConnectionOptions options);
 /// A socket that was accepted elsewhere.
 Coro<SocketRef> adopt_accepted(int fd);
-/// Puts a transport on the guard's socket and waits until connection_made has returned.
-Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol);
+/// How the options want TLS on a connection to `host`, which may be empty, or, without a host, on one that was
+/// accepted; nothing if they do not. ValueError if they do not fit together.
+std::optional<TlsParameters> tls_parameters(const ConnectionOptions& options, const std::optional<std::string>& host);
+/// Puts a transport on the guard's socket, with TLS if there are parameters, and waits until connection_made has
+/// returned.
+Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared_ptr<BaseProtocol> protocol,
+                                                std::optional<TlsParameters> tls);
 
 template <class F>
 using ProtocolOf = typename std::pointer_traits<std::invoke_result_t<F&>>::element_type;
 
 /// Makes the protocol once the socket is there, and its transport.
 template <class F>
-Coro<Connection<ProtocolOf<F>>> connect_protocol(F factory, Coro<SocketRef> connecting) {
+Coro<Connection<ProtocolOf<F>>> connect_protocol(F factory, Coro<SocketRef> connecting, ConnectionOptions options,
+                                                 std::optional<std::string> host) {
+    std::optional<TlsParameters> tls = tls_parameters(options, host);
     SocketGuard socket(co_await std::move(connecting));
     std::shared_ptr<ProtocolOf<F>> protocol = factory();
-    std::shared_ptr<Transport> transport = co_await open_transport(socket, protocol);
+    std::shared_ptr<Transport> transport = co_await open_transport(socket, protocol, std::move(tls));
     co_return Connection<ProtocolOf<F>>(std::move(transport), std::move(protocol));
 }
 
@@ -110,8 +137,8 @@ Coro<Connection<ProtocolOf<F>>> connect_protocol(F factory, Coro<SocketRef> conn
 
 template <class F>
 auto EventLoop::create_connection(F protocol_factory, std::string host, int port, ConnectionOptions options) {
-    return io::connect_protocol(std::move(protocol_factory),
-                                io::connect_any(std::move(host), port, std::move(options)));
+    return io::connect_protocol(std::move(protocol_factory), io::connect_any(host, port, options), options,
+                                std::optional<std::string>(host));
 }
 template <class F>
 auto EventLoop::create_connection(F protocol_factory, std::string host, int port) {
@@ -121,7 +148,8 @@ auto EventLoop::create_connection(F protocol_factory, std::string host, int port
 /// Connects to a Unix socket (loop.create_unix_connection); see create_unix_server() for paths.
 template <class F>
 auto EventLoop::create_unix_connection(F protocol_factory, std::string path, ConnectionOptions options) {
-    return io::connect_protocol(std::move(protocol_factory), io::connect_unix(std::move(path), std::move(options)));
+    return io::connect_protocol(std::move(protocol_factory), io::connect_unix(std::move(path), options), options,
+                                std::optional<std::string>(std::string()));
 }
 template <class F>
 auto EventLoop::create_unix_connection(F protocol_factory, std::string path) {
@@ -130,8 +158,8 @@ auto EventLoop::create_unix_connection(F protocol_factory, std::string path) {
 
 /// Serves a connection that was accepted elsewhere (loop.connect_accepted_socket). Takes the descriptor over.
 template <class F>
-auto EventLoop::connect_accepted_socket(F protocol_factory, int fd, ConnectionOptions) {
-    return io::connect_protocol(std::move(protocol_factory), io::adopt_accepted(fd));
+auto EventLoop::connect_accepted_socket(F protocol_factory, int fd, ConnectionOptions options) {
+    return io::connect_protocol(std::move(protocol_factory), io::adopt_accepted(fd), options, std::nullopt);
 }
 template <class F>
 auto EventLoop::connect_accepted_socket(F protocol_factory, int fd) {

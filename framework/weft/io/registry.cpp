@@ -52,7 +52,7 @@ void IoRegistry::remove(ServerState& server) noexcept {
 std::vector<std::shared_ptr<Transport>> IoRegistry::clients_of(const ServerState& server) const {
     std::vector<std::shared_ptr<Transport>> clients;
     for (const auto& entry : entries_)
-        if (Transport* client = entry->client_of(server)) clients.emplace_back(entry, client);
+        if (auto client = entry->client_of(server)) clients.push_back(std::move(client));
     return clients;
 }
 

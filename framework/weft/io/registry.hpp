@@ -18,8 +18,8 @@ class RegistryEntry {
 public:
     /// The loop closes: lets go of descriptors and protocols without calling anything.
     virtual void drop() noexcept = 0;
-    /// The transport itself if `server` accepted it, else null.
-    virtual Transport* client_of(const ServerState& server) noexcept {
+    /// The application's transport of this connection if `server` accepted it, else null.
+    virtual std::shared_ptr<Transport> client_of(const ServerState& server) {
         (void)server;
         return nullptr;
     }

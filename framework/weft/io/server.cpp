@@ -3,6 +3,7 @@
 #include <weft/io/registry.hpp>
 #include <weft/io/resolver.hpp>
 #include <weft/io/socket_transport.hpp>
+#include <weft/io/tls_layer.hpp>
 #include <weft/tasks/shield.hpp>
 #include <weft/tasks/sleep.hpp>
 
@@ -44,7 +45,11 @@ void ServerState::start_serving() {
 void ServerState::on_accept(SocketRef socket) {
     const detail::ContextScope scope(context_);
     detail::run_guarded(
-        [&] { SocketTransport::open(loop_, socket, factory_(), detail::Ref<ServerState>(this), nullptr); },
+        [&] {
+            std::shared_ptr<BaseProtocol> protocol = factory_();
+            if (tls_) protocol = TlsLayer::make(loop_, std::move(protocol), *tls_, true, nullptr);
+            SocketTransport::open(loop_, socket, std::move(protocol), detail::Ref<ServerState>(this), nullptr);
+        },
         [&](const std::exception_ptr& error) {
             socket->close();
             loop_.report_error(
@@ -189,7 +194,17 @@ ListenOptions listen_options(const ServerOptions& options) {
 /// Listens on the socket of the options or else on `addresses`, and starts as they say.
 Coro<detail::Ref<ServerState>> start_server_on(std::vector<Address> addresses, ProtocolFactory factory,
                                                ServerOptions options) {
-    auto state = detail::Ref<ServerState>::adopt(new ServerState(get_running_loop(), std::move(factory)));
+    std::optional<TlsParameters> tls;
+    if (options.tls()) {
+        tls.emplace();
+        tls->context = options.tls();
+        tls->server_side = true;
+        tls->handshake_timeout = options.tls_handshake_timeout();
+        tls->shutdown_timeout = options.tls_shutdown_timeout();
+        check_tls_parameters(*tls);
+    }
+    auto state =
+        detail::Ref<ServerState>::adopt(new ServerState(get_running_loop(), std::move(factory), std::move(tls)));
     if (options.sock())
         state->listen_on(*options.sock(), listen_options(options));
     else

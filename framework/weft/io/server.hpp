@@ -9,6 +9,7 @@
 #include <weft/base/constants.hpp>
 #include <weft/io/network.hpp>
 #include <weft/io/protocol.hpp>
+#include <weft/io/tls.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -47,6 +48,15 @@ public:
     /// A bound stream socket to listen on in place of host and port or of a path; the server takes it over.
     ServerOptions& sock(int fd) & { return sock_ = fd, *this; }
     ServerOptions&& sock(int fd) && { return std::move(sock(fd)); }
+    /// Speaks TLS; see io/tls.hpp.
+    ServerOptions& tls(TlsContext value) & { return tls_ = std::move(value), *this; }
+    ServerOptions&& tls(TlsContext value) && { return std::move(tls(std::move(value))); }
+    /// Default 60 s; must be positive. A handshake that takes longer is a ConnectionAbortedError.
+    ServerOptions& tls_handshake_timeout(Duration value) & { return tls_handshake_timeout_ = value, *this; }
+    ServerOptions&& tls_handshake_timeout(Duration value) && { return std::move(tls_handshake_timeout(value)); }
+    /// How long closing waits for the peer's close_notify; default 30 s; must be positive.
+    ServerOptions& tls_shutdown_timeout(Duration value) & { return tls_shutdown_timeout_ = value, *this; }
+    ServerOptions&& tls_shutdown_timeout(Duration value) && { return std::move(tls_shutdown_timeout(value)); }
     /// Stream servers: bytes a reader buffers before it pauses the peer (at twice this); default 64 KiB.
     ServerOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     ServerOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
@@ -58,11 +68,17 @@ public:
     Family family() const noexcept { return family_; }
     bool start_serving() const noexcept { return start_serving_; }
     std::size_t limit() const noexcept { return limit_; }
+    const TlsContext& tls() const noexcept { return tls_; }
+    Duration tls_handshake_timeout() const noexcept { return tls_handshake_timeout_; }
+    Duration tls_shutdown_timeout() const noexcept { return tls_shutdown_timeout_; }
     bool cleanup_socket() const noexcept { return cleanup_socket_; }
     std::optional<int> sock() const noexcept { return sock_; }
 
 private:
     int backlog_ = constants::listen_backlog;
+    TlsContext tls_;
+    Duration tls_handshake_timeout_ = constants::tls_handshake_timeout;
+    Duration tls_shutdown_timeout_ = constants::tls_shutdown_timeout;
     bool reuse_address_ = true;
     bool reuse_port_ = false;
     bool keep_alive_ = false;
@@ -91,7 +107,8 @@ ProtocolFactory erase_factory(F factory) {
 /// The state behind a Server.
 class ServerState final : public ListenerEvents {
 public:
-    ServerState(EventLoop& loop, ProtocolFactory factory) : loop_(loop), factory_(std::move(factory)) {}
+    ServerState(EventLoop& loop, ProtocolFactory factory, std::optional<TlsParameters> tls)
+        : loop_(loop), factory_(std::move(factory)), tls_(std::move(tls)) {}
     void add_ref() noexcept { ++refs_; }
     void release() noexcept {
         if (--refs_ == 0) delete this;
@@ -127,6 +144,7 @@ private:
 
     EventLoop& loop_;
     ProtocolFactory factory_;
+    const std::optional<TlsParameters> tls_;
     detail::ContextSlot context_ = detail::ContextSlot::copy_of_current();  // connections are made in it
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::vector<Future<>> closed_waiters_;

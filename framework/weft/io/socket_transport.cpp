@@ -2,11 +2,31 @@
 
 #include <weft/base/constants.hpp>
 #include <weft/io/server.hpp>
+#include <weft/io/tls.hpp>
 
 #include <algorithm>
 #include <cstring>
 
 namespace weft {
+
+namespace {
+
+std::optional<std::string> tls_extra_info(const TlsInfo& tls, std::string_view key) {
+    if (key == "cipher") return tls.cipher;
+    if (key == "version") return tls.version;
+    if (key == "alpn" && !tls.alpn.empty()) return tls.alpn;
+    if (key == "server_hostname" && !tls.server_name.empty()) return tls.server_name;
+    if (key == "peercert" && tls.peer_certificate) {
+        const TlsCertificate& certificate = *tls.peer_certificate;
+        std::string text = "subject=" + certificate.subject + "; issuer=" + certificate.issuer;
+        for (const std::string& name : certificate.subject_alt_names)
+            text += "; " + name;
+        return text + "; notBefore=" + certificate.not_before + "; notAfter=" + certificate.not_after;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
 
 std::optional<std::string> Transport::get_extra_info(std::string_view key) const {
     if (key == "peername") {
@@ -15,7 +35,13 @@ std::optional<std::string> Transport::get_extra_info(std::string_view key) const
         if (const auto address = sockname()) return address->to_string();
     } else if (key == "socket" && fileno() >= 0) {
         return std::to_string(fileno());
+    } else if (const auto tls = tls_info()) {
+        return tls_extra_info(*tls, key);
     }
+    return std::nullopt;
+}
+
+std::optional<TlsInfo> Transport::tls_info() const {
     return std::nullopt;
 }
 
@@ -358,6 +384,13 @@ void SocketTransport::forget_connection() noexcept {
     socket_ = nullptr;
     if (const auto server = std::move(server_)) server->detach();
     IoRegistry::of(loop_).remove(*this);
+}
+
+std::shared_ptr<Transport> SocketTransport::client_of(const ServerState& server) {
+    if (server_.get() != &server) return nullptr;
+    // With a layer above, that is what the application has.
+    if (auto layer = std::dynamic_pointer_cast<Transport>(protocol_)) return layer;
+    return shared_from_this();
 }
 
 std::optional<Address> SocketTransport::peername() const {

@@ -58,9 +58,7 @@ public:
     std::optional<Address> sockname() const override;
     int fileno() const noexcept override { return socket_ ? socket_->native_handle() : -1; }
 
-    Transport* client_of(const ServerState& server) noexcept override {
-        return server_.get() == &server ? this : nullptr;
-    }
+    std::shared_ptr<Transport> client_of(const ServerState& server) override;
     void drop() noexcept override;
 
 private:

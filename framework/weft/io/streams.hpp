@@ -89,6 +89,7 @@ public:
 
     // Writer
     Transport* transport() const noexcept { return transport_.get(); }
+    const std::shared_ptr<Transport>& shared_transport() const noexcept { return transport_; }
     void set_transport(std::shared_ptr<Transport> transport) noexcept { transport_ = std::move(transport); }
     bool lost() const noexcept { return lost_; }
     bool writing_paused() const noexcept { return writing_paused_; }
@@ -305,6 +306,11 @@ public:
     bool is_closing() const noexcept { return transport().is_closing(); }
     /// Waits until the connection is gone; throws the error that ended it, if any.
     Coro<> wait_closed() { return state_->wait_closed(); }
+    /// Puts TLS on the connection: what was written goes first, in the clear; then reader and writer, the same objects,
+    /// speak TLS. If it fails or is cancelled the connection is closed. RuntimeError while another coroutine reads.
+    Coro<> start_tls(TlsContext context, StartTlsOptions options = {});
+    /// What the peers have agreed on; nothing without TLS.
+    std::optional<TlsInfo> tls_info() const { return transport().tls_info(); }
     /// asyncio's keys as text; see Transport.
     std::optional<std::string> get_extra_info(std::string_view key) const { return transport().get_extra_info(key); }
     std::optional<Address> peername() const { return transport().peername(); }
@@ -312,6 +318,8 @@ public:
     Transport& transport() const noexcept { return *state_->transport(); }
     /// As asyncio's repr: "<StreamWriter transport=...>".
     std::string repr() const;
+    /// For the framework.
+    const io::StreamRef& state() const noexcept { return state_; }
 
 private:
     io::StreamRef state_;

@@ -21,6 +21,7 @@ namespace weft {
 
 class BaseProtocol;
 class EventLoop;
+class TlsInfo;
 
 class BaseTransport {
 public:
@@ -75,7 +76,10 @@ public:
     virtual std::optional<Address> sockname() const { return std::nullopt; }
     /// The descriptor, or -1. It belongs to the transport.
     virtual int fileno() const noexcept { return -1; }
-    /// asyncio's keys "peername", "sockname" and "socket" as text; nothing for a key that this transport has not.
+    /// What the peers have agreed on, once their TLS handshake is done; nothing on a transport without TLS.
+    virtual std::optional<TlsInfo> tls_info() const;
+    /// asyncio's keys as text: "peername", "sockname", "socket", and with TLS "cipher", "version", "peercert",
+    /// "compression", "server_hostname", "alpn"; nothing for a key that this transport has not.
     std::optional<std::string> get_extra_info(std::string_view key) const;
 };
 

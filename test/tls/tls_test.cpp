@@ -1,0 +1,508 @@
+#include "tls/tls_support.hpp"
+
+using namespace weft;
+using namespace weft::testing;
+
+TEST_CASE("TLS: an echo, and what both ends know of it") {
+    run_on_each_backend([]() -> Coro<> {
+        std::optional<TlsInfo> seen_by_server;
+        const auto handler = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            seen_by_server = writer.tls_info();
+            co_await tls_echo(reader, writer);
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("localhost", port, ConnectionOptions().tls(client_tls()));
+        const std::string answer = co_await echo_of(reader, writer, "hello");
+        CHECK(answer == "hello");
+        const auto info = writer.tls_info();
+        REQUIRE(info);
+        CHECK(info->version == "TLSv1.3");
+        CHECK_FALSE(info->cipher.empty());
+        CHECK(info->server_name == "localhost");
+        REQUIRE(info->peer_certificate);
+        CHECK(info->peer_certificate->subject == "CN=localhost");
+        CHECK(info->peer_certificate->issuer == "CN=Weft test authority");
+        CHECK(info->peer_certificate->subject_alt_names ==
+              std::vector<std::string>{"DNS:localhost", "IP:127.0.0.1", "DNS:*.weft.test"});
+        CHECK(writer.get_extra_info("cipher") == info->cipher);
+        CHECK(writer.get_extra_info("peercert")->find("CN=localhost") != std::string::npos);
+        CHECK(writer.peername() == server.sockets().front());
+        CHECK_FALSE(writer.can_write_eof());
+        CHECK(ending_of_call([&] { writer.write_eof(); }) == "RuntimeError");
+        writer.close();
+        co_await writer.wait_closed();
+        REQUIRE(seen_by_server);
+        CHECK(seen_by_server->server_name == "localhost");
+        CHECK_FALSE(seen_by_server->peer_certificate);
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: a connection by address checks the certificate's addresses") {
+    run_on_each_backend([]() -> Coro<> {
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port, ConnectionOptions().tls(client_tls()));
+        const std::string answer = co_await echo_of(reader, writer, "x");
+        CHECK(answer == "x");
+        writer.close();
+        co_await writer.wait_closed();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("rule 105: a bad certificate is an error that says what is wrong with it, and no connection_made or lost") {
+    struct Case {
+        const char* certificate;
+        const char* host;
+        const char* says;
+    };
+    class Watcher : public Protocol {
+    public:
+        explicit Watcher(int& calls) : calls_(calls) {}
+        void connection_made(std::shared_ptr<Transport>) override { ++calls_; }
+        void connection_lost(std::exception_ptr) override { ++calls_; }
+
+    private:
+        int& calls_;
+    };
+    for (const Case& each : {Case{"expired", "localhost", "certificate has expired"},
+                             Case{"lonely", "localhost", "self-signed certificate"},
+                             Case{"other", "localhost", "not valid for 'localhost'"}}) {
+        CAPTURE(each.certificate);
+        run_on_each_backend([&]() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            int calls = 0;
+            const auto server_side = [&] { return std::make_shared<Watcher>(calls); };
+            ServerOptions server_options;
+            server_options.tls(server_tls(each.certificate));
+            Server server = co_await loop.create_server(server_side, "127.0.0.1", 0, server_options);
+            const int port = server.sockets().front().port();
+            ConnectionOptions options;
+            options.tls(client_tls()).server_hostname(each.host);
+            const auto factory = [&] { return std::make_shared<Watcher>(calls); };
+            const auto error = co_await error_of(loop.create_connection(factory, "127.0.0.1", port, options));
+            CHECK(error_type(error) == "TlsCertificateError");
+            CHECK(error_text(error).find(each.says) != std::string::npos);
+            co_await close_server(server);
+            CHECK(calls == 0);
+        });
+    }
+}
+
+TEST_CASE("TLS: an unknown authority is not trusted; without verification it does not matter") {
+    run_on_each_backend([]() -> Coro<> {
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        const auto error =
+            co_await error_of(open_connection("localhost", port, ConnectionOptions().tls(TlsContext::client())));
+        CHECK(error_text(error).find("unable to get local issuer certificate") != std::string::npos);
+        TlsContext careless = TlsContext::client();
+        careless.verify_mode(TlsVerify::none).check_hostname(false);
+        auto [reader, writer] = co_await open_connection("localhost", port, ConnectionOptions().tls(careless));
+        const std::string answer = co_await echo_of(reader, writer, "x");
+        CHECK(answer == "x");
+        writer.close();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("rule 105: a peer that is silent in the handshake is a ConnectionAbortedError after the time-out") {
+    run_simulated([]() -> Coro<> {
+        bool ended = false;
+        const auto silent = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            while (true) {
+                const Bytes data = co_await reader.read(65536);
+                if (data.empty()) break;
+            }
+            ended = true;
+            writer.close();
+        };
+        EventLoop& loop = get_running_loop();
+        Server server = co_await start_server(silent, "127.0.0.1", 80);
+        const TimePoint begin = loop.time();
+        ConnectionOptions options;
+        options.tls(client_tls()).tls_handshake_timeout(2s);
+        const auto error = co_await error_of(open_connection("localhost", 80, options));
+        CHECK(error_text(error).find("SSL handshake is taking longer than 2.0 seconds") != std::string::npos);
+        CHECK(error_type(error) == "ConnectionAbortedError");
+        CHECK(loop.time() - begin == 2s);
+        co_await close_server(server);
+        CHECK(ended);
+    });
+}
+
+TEST_CASE("rule 105: a peer that goes in the handshake is a ConnectionResetError") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto rude = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            (void)co_await reader.read(10);
+            writer.transport().abort();
+        };
+        Server server = co_await start_server(rude, "127.0.0.1", 0);
+        const auto error = co_await error_of(
+            open_connection("localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls())));
+        CHECK(error_type(error) == "ConnectionResetError");
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: a server that speaks plain text is a TlsError that says so") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto plain = [](StreamReader, StreamWriter writer) -> Coro<> {
+            writer.write("220 smtp.example.org ready\r\n");
+            co_await writer.drain();
+            co_await sleep(1s);
+        };
+        Server server = co_await start_server(plain, "127.0.0.1", 0);
+        const auto error = co_await error_of(
+            open_connection("localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls())));
+        CHECK(error_type(error) == "TlsError");
+        CHECK(error_text(error).find("wrong version number (the peer does not seem to speak TLS)") !=
+              std::string::npos);
+        server.close();
+        server.close_clients();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("TLS: clients that send plain text, garbage or nothing do not reach the application and are let go") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        int connections = 0;
+        const auto handler = [&](StreamReader, StreamWriter) { ++connections; };
+        ServerOptions options;
+        options.tls(server_tls()).tls_handshake_timeout(5s);
+        Server server = co_await start_server(handler, "127.0.0.1", 80, options);
+        std::vector<std::string> logged;
+        loop.set_debug(true);
+        loop.set_logger([&](std::string_view line) { logged.emplace_back(line); });
+        for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01garbage, and more of it"}) {
+            auto [reader, writer] = co_await open_connection("127.0.0.1", 80);
+            writer.write(text);
+            const Bytes answer = co_await reader.read(-1);  // an alert at most, and the end
+            CHECK(answer.size() <= 7);
+            writer.close();
+        }
+        auto [reader, writer] = co_await open_connection("127.0.0.1", 80);
+        const TimePoint begin = loop.time();
+        const Bytes nothing = co_await reader.read(-1);
+        CHECK(nothing.empty());
+        CHECK(loop.time() - begin == 5s);
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+        loop.set_debug(false);
+        CHECK(connections == 0);
+        std::string all;
+        for (const std::string& line : logged)
+            all += line + "\n";
+        CHECK(all.find("TLS handshake failed: http request") != std::string::npos);
+        CHECK(all.find("longer than 5.0 seconds") != std::string::npos);
+    });
+}
+
+TEST_CASE("rule 106: close flushes, says close_notify, and waits for the peer's; both ends end in order") {
+    run_on_each_backend([]() -> Coro<> {
+        std::string received;
+        std::exception_ptr server_error;
+        const auto handler = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            const Bytes data = co_await reader.read(-1);
+            received = data.str();
+            writer.close();
+            server_error = co_await error_of(writer.wait_closed());
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("localhost", port, ConnectionOptions().tls(client_tls()));
+        const std::string much(3'000'000, 'x');
+        writer.write(much);
+        writer.close();
+        CHECK(writer.is_closing());
+        writer.write("dropped");
+        co_await writer.wait_closed();
+        co_await close_server(server);
+        CHECK((received == much));
+        CHECK_FALSE(server_error);
+    });
+}
+
+TEST_CASE("rule 106: a peer that does not answer close_notify is a TimeoutError after the shutdown time-out") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        // Two connections joined: what the client sends reaches the server, until the middle stops listening.
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 80, ServerOptions().tls(server_tls()));
+        const auto middle = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            auto [far_reader, far_writer] = co_await open_connection("127.0.0.1", 80);
+            const auto copy = [](StreamReader from, StreamWriter to) -> Coro<> {
+                while (true) {
+                    const Bytes data = co_await from.read(65536);
+                    if (data.empty()) break;
+                    to.write(data);
+                }
+            };
+            Task<> back = create_task(copy, far_reader, writer);
+            Task<> there = create_task(copy, reader, far_writer);
+            co_await sleep(1s);
+            there.cancel();
+            back.cancel();
+            co_await sleep(1h);
+        };
+        Server proxy = co_await start_server(middle, "127.0.0.1", 81);
+        ConnectionOptions options;
+        options.tls(client_tls()).tls_shutdown_timeout(3s);
+        auto [reader, writer] = co_await open_connection("localhost", 81, options);
+        const std::string answer = co_await echo_of(reader, writer, "x");
+        CHECK(answer == "x");
+        co_await sleep(2s);
+        const TimePoint begin = loop.time();
+        writer.close();
+        const auto error = co_await error_of(writer.wait_closed());
+        CHECK(error_text(error).find("SSL shutdown timed out") != std::string::npos);
+        CHECK(error_type(error) == "TimeoutError");
+        CHECK(loop.time() - begin == 3s);
+        proxy.close();
+        server.close();
+    });
+}
+
+TEST_CASE("rule 106: what the peer wrote before its close_notify is delivered, and what is written then still goes") {
+    run_on_each_backend([]() -> Coro<> {
+        std::string trailing;
+        const auto handler = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            const Bytes first = co_await reader.readexactly(4);
+            writer.write(first);
+            writer.write("last words");
+            writer.close();
+            co_await error_of(writer.wait_closed());
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("localhost", port, ConnectionOptions().tls(client_tls()));
+        writer.write("ping");
+        const Bytes all = co_await reader.read(-1);
+        CHECK(all.str() == "pinglast words");
+        CHECK(reader.at_eof());
+        co_await writer.wait_closed();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: a connection that ends without close_notify is an error of its own: it may have been cut") {
+    run_on_each_backend([]() -> Coro<> {
+        std::exception_ptr seen;
+        const auto handler = [&](StreamReader reader, StreamWriter) -> Coro<> {
+            const Bytes first = co_await reader.readexactly(4);
+            CHECK(first.str() == "ping");
+            seen = co_await error_of(reader.read(-1));
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        // The client's TLS runs on a connection that is then ended below it.
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+        const std::shared_ptr<Transport> plain = writer.state()->shared_transport();
+        co_await writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost"));
+        writer.write("ping");
+        plain->write_eof();
+        while (!seen)
+            co_await sleep(1ms);
+        CHECK(error_type(seen) == "TlsError");
+        CHECK(error_text(seen).find("truncated") != std::string::npos);
+        plain->abort();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: abort drops what is buffered and says no close_notify") {
+    run_on_each_backend([]() -> Coro<> {
+        std::exception_ptr seen;
+        const auto handler = [&](StreamReader reader, StreamWriter) -> Coro<> {
+            seen = co_await error_of(reader.read(-1));
+            if (!seen) seen = std::make_exception_ptr(RuntimeError("an orderly end"));
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("localhost", port, ConnectionOptions().tls(client_tls()));
+        writer.transport().abort();
+        co_await writer.wait_closed();
+        while (!seen)
+            co_await sleep(1ms);
+        CHECK(error_type(seen) != "RuntimeError");
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("rule 104: close_clients and abort_clients reach connections with TLS") {
+    run_on_each_backend([]() -> Coro<> {
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        const ConnectionOptions options = ConnectionOptions().tls(client_tls());
+        auto [reader, writer] = co_await open_connection("localhost", port, options);
+        std::string answer = co_await echo_of(reader, writer, "x");
+        server.close_clients();
+        const Bytes end = co_await reader.read(-1);  // in order: with close_notify
+        CHECK(end.empty());
+        auto [reader2, writer2] = co_await open_connection("localhost", port, options);
+        answer = co_await echo_of(reader2, writer2, "x");
+        server.close();
+        server.abort_clients();
+        co_await server.wait_closed();
+        const std::string cut = co_await ending(reader2.read(-1));
+        CHECK(cut != "ok");
+    });
+}
+
+TEST_CASE("TLS: options that do not fit together are a ValueError") {
+    run_on_each_backend([]() -> Coro<> {
+        const std::string no_tls =
+            co_await ending(open_connection("127.0.0.1", 1, ConnectionOptions().server_hostname("x")));
+        CHECK(no_tls == "ValueError");
+        const std::string no_host = co_await ending(open_unix_connection("/x", ConnectionOptions().tls(client_tls())));
+        CHECK(no_host == "ValueError");
+        const std::string server_context =
+            co_await ending(open_connection("127.0.0.1", 1, ConnectionOptions().tls(server_tls())));
+        CHECK(server_context == "ValueError");
+        const std::string client_context =
+            co_await ending(start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(client_tls())));
+        CHECK(client_context == "ValueError");
+        const std::string no_time = co_await ending(
+            open_connection("127.0.0.1", 1, ConnectionOptions().tls(client_tls()).tls_handshake_timeout(0s)));
+        CHECK(no_time == "ValueError");
+    });
+}
+
+TEST_CASE("TlsContext: files that are not what they should be are a TlsError with their name") {
+    const Certificates& files = Certificates::instance();
+    const std::string missing =
+        error_of_call([&] { (void)TlsContext::server(files / "none.pem", files.key("server")); });
+    CHECK(missing.find("none.pem") != std::string::npos);
+    CHECK(missing.find("TlsError") == 0);
+    const std::string mismatch =
+        error_of_call([&] { (void)TlsContext::server(files.chain("server"), files.key("client")); });
+    CHECK(mismatch.find("client.key") != std::string::npos);
+    CHECK(ending_of_call([&] { client_tls().load_verify_locations(files / "none.pem"); }) == "TlsError");
+    CHECK(ending_of_call([&] { client_tls().load_verify_data("nothing"); }) == "TlsError");
+    CHECK(ending_of_call([&] { client_tls().set_alpn_protocols({""}); }) == "ValueError");
+    CHECK(ending_of_call([&] { client_tls().set_ciphers("no such cipher"); }) == "TlsError");
+    CHECK(ending_of_call([] { TlsContext().check_hostname(true); }) == "RuntimeError");
+}
+
+TEST_CASE("TLS: back-pressure both ways: a megabyte waits for a slow reader, and pauses the writer") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto slow = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            std::size_t count = 0;
+            while (count < 4'000'000) {
+                const Bytes data = co_await reader.read(100'000);
+                if (data.empty()) break;
+                count += data.size();
+                co_await sleep(100us);
+            }
+            writer.write(std::to_string(count));
+            writer.close();
+        };
+        Server server = co_await start_server(slow, "127.0.0.1", 0, ServerOptions().tls(server_tls()).limit(10'000));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("localhost", port, ConnectionOptions().tls(client_tls()));
+        const std::string piece(100'000, 'x');
+        std::size_t most = 0;
+        for (int i = 0; i < 40; ++i) {
+            writer.write(piece);
+            most = std::max(most, writer.transport().get_write_buffer_size());
+            co_await writer.drain();
+        }
+        CHECK(most < 1'000'000);
+        const Bytes count = co_await reader.read(-1);
+        CHECK(count.str() == "4000000");
+        writer.close();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: a BufferedProtocol is decrypted into its own memory") {
+    class Into : public BufferedProtocol {
+    public:
+        std::span<std::byte> get_buffer(std::size_t) override { return memory_; }
+        void buffer_updated(std::size_t count) override {
+            text.append(reinterpret_cast<const char*>(memory_.data()), count);
+        }
+        std::string text;
+
+    private:
+        std::array<std::byte, 7> memory_;
+    };
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const auto factory = [] { return std::make_shared<Into>(); };
+        auto [transport, protocol] = co_await loop.create_connection(
+            factory, "localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls()));
+        transport->write("a text that is longer than the buffer");
+        while (protocol->text.size() < 37)
+            co_await sleep(1ms);
+        CHECK(protocol->text == "a text that is longer than the buffer");
+        transport->close();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: pausing in data_received holds the rest back until resume") {
+    class Pausing : public Protocol {
+    public:
+        void connection_made(std::shared_ptr<Transport> transport) override { transport_ = transport; }
+        void data_received(std::span<const std::byte> data) override {
+            count += data.size();
+            ++calls;
+            transport_->pause_reading();
+            paused_at = count;
+        }
+        std::shared_ptr<Transport> transport_;
+        std::size_t count = 0;
+        std::size_t paused_at = 0;
+        int calls = 0;
+    };
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const auto handler = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            writer.write(std::string(1'000'000, 'x'));
+            (void)co_await reader.read(-1);
+            writer.close();
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const auto factory = [] { return std::make_shared<Pausing>(); };
+        auto [transport, protocol] = co_await loop.create_connection(
+            factory, "localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls()));
+        while (protocol->calls == 0)
+            co_await sleep(1ms);
+        co_await sleep(20ms);
+        CHECK(protocol->calls == 1);
+        CHECK_FALSE(transport->is_reading());
+        while (protocol->count < 1'000'000) {
+            transport->resume_reading();
+            co_await sleep(100us);
+        }
+        CHECK(protocol->count == 1'000'000);
+        transport->close();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: closing the loop in the middle of everything leaks nothing") {
+    for (int steps = 0; steps < 40; ++steps) {
+        auto loop = make_simulated_loop();
+        loop->set_exception_handler([](EventLoop&, const ExceptionContext&) {});
+        const auto program = []() -> Coro<> {
+            Server server = co_await start_server(tls_echo, "127.0.0.1", 80, ServerOptions().tls(server_tls()));
+            auto [reader, writer] = co_await open_connection("localhost", 80, ConnectionOptions().tls(client_tls()));
+            (void)co_await echo_of(reader, writer, "x");
+            writer.close();
+            co_await writer.wait_closed();
+            server.close();
+        };
+        Task<> task = loop->create_task(program());
+        for (int i = 0; i < steps && !task.done(); ++i) {
+            loop->stop();
+            loop->run_forever();
+        }
+        loop->close();
+    }
+}
