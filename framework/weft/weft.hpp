@@ -2,6 +2,7 @@
 // Weft: asyncio for C++20. This header brings the whole core; each noun's own header can be included alone.
 
 #include <weft/io/connection.hpp>
+#include <weft/io/pipes.hpp>
 #include <weft/io/resolver.hpp>
 #include <weft/io/server.hpp>
 #include <weft/io/streams.hpp>
@@ -11,6 +12,7 @@
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>
 #include <weft/services/executor.hpp>
+#include <weft/services/subprocess.hpp>
 #include <weft/services/workers.hpp>
 #include <weft/sync/barrier.hpp>
 #include <weft/sync/condition.hpp>

@@ -27,4 +27,8 @@ std::unique_ptr<Listener> Network::adopt_listener(int, const ListenOptions&, Lis
     throw_unsupported("sockets of the system");
 }
 
+SocketRef Network::adopt_pipe(int, PipeEnd) {
+    throw_unsupported("pipes of the system");
+}
+
 }  // namespace weft::io

@@ -24,6 +24,8 @@ public:
     virtual void on_read_error(std::error_code error) = 0;
     /// Answers one wait_writable().
     virtual void on_writable() = 0;
+    /// Of a pipe's writing end: nobody reads any more.
+    virtual void on_hang_up() = 0;
 
 protected:
     ~SocketEvents() = default;
@@ -52,6 +54,8 @@ public:
     virtual std::optional<Address> local_address() const = 0;
     virtual std::optional<Address> remote_address() const = 0;
     virtual int native_handle() const noexcept { return -1; }
+    /// A pipe goes one way: its end of stream is its end.
+    virtual bool is_pipe() const noexcept { return false; }
 
 protected:
     StreamSocket() = default;
@@ -170,6 +174,8 @@ public:
     bool cleanup_socket = true;  // of a Unix socket: the file goes with the listener, if it is still this listener's
 };
 
+enum class PipeEnd : std::uint8_t { reading, writing };
+
 class Network {
 public:
     virtual ~Network() = default;
@@ -192,6 +198,10 @@ public:
     /// The same for a socket that listens.
     virtual std::unique_ptr<Listener> adopt_listener(int fd, const ListenOptions& options, ListenerEvents& events);
 
+    /// Takes over one end of a pipe, or a device that behaves like one.
+    virtual SocketRef adopt_pipe(int fd, PipeEnd end);
+    /// Whether the backend has descriptors of the system, and so processes and pipes.
+    virtual bool has_descriptors() const noexcept { return false; }
     /// The addresses of a name, off the loop's thread; GaiError. See ResolverService.
     virtual Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) = 0;
     virtual Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) = 0;

@@ -194,7 +194,7 @@ void SocketTransport::on_read_error(std::error_code error) {
 void SocketTransport::write(std::span<const std::byte> data) {
     if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
     if (data.empty()) return;
-    if (lost_) {
+    if (lost_ || (closing_ && socket_->is_pipe())) {
         if (dropped_writes_ < 255) ++dropped_writes_;
         if (dropped_writes_ == constants::log_threshold_for_connlost_writes)
             loop_.log("socket.send() raised exception: the connection is lost, writes are dropped");
@@ -281,7 +281,16 @@ void SocketTransport::on_writable() {
 void SocketTransport::write_eof() {
     if (closing_ || eof_written_) return;
     eof_written_ = true;
-    if (!outgoing_) socket_->shutdown_write();
+    if (socket_->is_pipe())
+        close();
+    else if (!outgoing_)
+        socket_->shutdown_write();
+}
+
+void SocketTransport::on_hang_up() {
+    if (lost_) return;
+    const auto keep = shared_from_this();
+    force_close(outgoing_ ? make_os_error(std::make_error_code(std::errc::broken_pipe), "write") : nullptr);
 }
 
 void SocketTransport::set_write_buffer_limits(std::optional<std::size_t> high, std::optional<std::size_t> low) {

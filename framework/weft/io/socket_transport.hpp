@@ -71,6 +71,7 @@ private:
     void on_end_of_stream() override;
     void on_read_error(std::error_code error) override;
     void on_writable() override;
+    void on_hang_up() override;
 
     struct Outgoing : detail::Pooled {
         Bytes data;

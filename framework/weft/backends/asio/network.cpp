@@ -1,6 +1,7 @@
 #include <weft/backends/asio/network.hpp>
 
 #include <weft/backends/asio/listener.hpp>
+#include <weft/backends/asio/pipe.hpp>
 #include <weft/backends/asio/socket.hpp>
 #include <weft/backends/asio/socket_address.hpp>
 #include <weft/loop/event_loop.hpp>
@@ -154,6 +155,10 @@ io::SocketRef AsioNetwork::adopt_stream(int fd) {
         throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
     }
     return open_socket(*sockets_, fd);
+}
+
+io::SocketRef AsioNetwork::adopt_pipe(int fd, io::PipeEnd end) {
+    return make_pipe(*sockets_, fd, end);
 }
 
 Coro<std::vector<AddrInfo>> AsioNetwork::getaddrinfo(std::string host, std::string service, AddrInfoHints hints) {

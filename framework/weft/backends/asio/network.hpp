@@ -25,6 +25,8 @@ public:
     io::SocketRef adopt_stream(int fd) override;
     std::unique_ptr<io::Listener> adopt_listener(int fd, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) override;
+    io::SocketRef adopt_pipe(int fd, io::PipeEnd end) override;
+    bool has_descriptors() const noexcept override { return true; }
     Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
     Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) override;
 

@@ -1,0 +1,160 @@
+#include <weft/backends/asio/pipe.hpp>
+
+#include <weft/backends/asio/network.hpp>
+#include <weft/base/exceptions.hpp>
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <memory>
+
+namespace weft::asio_backend {
+
+namespace asio = boost::asio;
+using Descriptor = asio::posix::basic_stream_descriptor<IoContext::executor_type>;
+
+namespace {
+
+/// write(2) without the signal that a pipe without a reader sends.
+ssize_t write_without_signal(int fd, const void* data, std::size_t size) noexcept {
+    sigset_t pipe;
+    sigset_t pending;
+    sigset_t before;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    const ssize_t count = ::write(fd, data, size);
+    const int error = errno;
+    if (count < 0 && error == EPIPE && !was_pending) {
+        const timespec now{};
+        while (sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) {}
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    errno = error;
+    return count;
+}
+
+constexpr std::size_t read_size = 64 * 1024;
+constexpr int reads_per_event = 4;
+
+class AsioPipe final : public io::StreamSocket, public detail::Pooled {
+public:
+    AsioPipe(SocketContext& context, int fd, io::PipeEnd end)
+        : context_(&context), descriptor_(context.io.get_executor()), fd_(fd), end_(end) {
+        boost::system::error_code error;
+        descriptor_.assign(fd, error);
+        if (error) {
+            closed_ = true;
+            throw_os_error(to_std(error), "cannot watch file descriptor " + std::to_string(fd));
+        }
+    }
+
+    void start_reading() override {
+        wanted_ = true;
+        if (!waiting_ && !closed_ && !ended_) wait_read();
+    }
+    void stop_reading() noexcept override { wanted_ = false; }
+    std::size_t write_some(std::span<const std::byte> data, std::error_code& error) noexcept override {
+        for (;;) {
+            const ssize_t count = write_without_signal(fd_, data.data(), data.size());
+            if (count >= 0) return static_cast<std::size_t>(count);
+            if (errno == EINTR) continue;
+            if (errno != EAGAIN && errno != EWOULDBLOCK) error = std::error_code(errno, std::system_category());
+            return 0;
+        }
+    }
+    void wait_writable() override {
+        descriptor_.async_wait(Descriptor::wait_write,
+                               [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code&) {
+                                   if (!self->closed_) self->events_->on_writable();
+                               });
+    }
+    void shutdown_write() noexcept override {}  // it ends by closing
+    void close() noexcept override {
+        if (closed_) return;
+        closed_ = true;
+        wanted_ = false;
+        boost::system::error_code ignored;  // the descriptor is gone in any case
+        descriptor_.close(ignored);
+    }
+    std::optional<Address> local_address() const override { return std::nullopt; }
+    std::optional<Address> remote_address() const override { return std::nullopt; }
+    int native_handle() const noexcept override { return fd_; }
+    bool is_pipe() const noexcept override { return true; }
+
+private:
+    ~AsioPipe() override { close(); }
+
+    /// A writing end becomes readable when nobody reads the other end any more.
+    void wait_read() {
+        waiting_ = true;
+        descriptor_.async_wait(Descriptor::wait_read,
+                               [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code& error) {
+                                   self->waiting_ = false;
+                                   if (self->closed_) return;
+                                   if (self->end_ == io::PipeEnd::writing)
+                                       self->events_->on_hang_up();
+                                   else
+                                       self->read(error);
+                               });
+    }
+    void read(const boost::system::error_code& error) {
+        static thread_local const std::unique_ptr<std::byte[]> buffer = std::make_unique<std::byte[]>(read_size);
+        if (error) {
+            ended_ = true;
+            events_->on_read_error(to_std(error));
+            return;
+        }
+        for (int i = 0; i < reads_per_event && wanted_ && !closed_; ++i) {
+            const ssize_t count = ::read(fd_, buffer.get(), read_size);
+            if (count < 0 && errno == EINTR) continue;
+            if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+            if (count <= 0) {
+                ended_ = true;
+                // A terminal whose other end is closed says EIO.
+                if (count == 0 || errno == EIO)
+                    events_->on_end_of_stream();
+                else
+                    events_->on_read_error(std::error_code(errno, std::system_category()));
+                return;
+            }
+            events_->on_data({buffer.get(), static_cast<std::size_t>(count)});
+            if (static_cast<std::size_t>(count) < read_size) break;
+        }
+        if (wanted_ && !closed_ && !waiting_) wait_read();
+    }
+
+    const detail::Ref<SocketContext> context_;
+    Descriptor descriptor_;
+    const int fd_;
+    const io::PipeEnd end_;
+    bool wanted_ = false;
+    bool waiting_ = false;
+    bool ended_ = false;
+    bool closed_ = false;
+};
+
+}  // namespace
+
+io::SocketRef make_pipe(SocketContext& context, int fd, io::PipeEnd end) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags >= 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    try {
+        if (flags < 0) throw_os_error(std::error_code(errno, std::system_category()), "file descriptor");
+        return io::SocketRef::adopt(new AsioPipe(context, fd, end));
+    } catch (...) {
+        ::close(fd);
+        throw;
+    }
+}
+
+}  // namespace weft::asio_backend

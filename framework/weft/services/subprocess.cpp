@@ -1,0 +1,241 @@
+#include <weft/services/subprocess.hpp>
+
+#include <weft/services/process_transport.hpp>
+#include <weft/tasks/gather.hpp>
+#include <weft/tasks/shield.hpp>
+#include <weft/tasks/wait_for.hpp>
+
+#include <csignal>
+
+namespace weft {
+
+namespace io {
+
+namespace {
+
+/// Starts children of this process.
+class SystemSubprocesses final : public SubprocessService {
+public:
+    explicit SystemSubprocesses(EventLoop& loop) noexcept : loop_(loop) {}
+    Coro<std::shared_ptr<SubprocessTransport>> start(std::shared_ptr<SubprocessProtocol> protocol,
+                                                     std::vector<std::string> arguments,
+                                                     SubprocessOptions options) override {
+        Future<> connected = loop_.create_future<void>();
+        const std::shared_ptr<ProcessTransport> process = ProcessTransport::start(
+            loop_, std::move(protocol), std::move(arguments), std::move(options), [connected]() mutable {
+                if (!connected.done()) connected.set_result();
+            });
+        std::exception_ptr cancelled;
+        try {
+            co_await connected;
+        } catch (const CancelledError&) {
+            cancelled = std::current_exception();
+        }
+        if (cancelled) {
+            process->close();
+            Task<int> ended = create_task(process->wait());
+            while (!ended.done()) {
+                // A child that was killed ends soon; a second cancellation does not leave it behind.
+                try {
+                    co_await shield(ended);
+                } catch (const CancelledError&) {
+                    cancelled = std::current_exception();
+                }
+            }
+            std::rethrow_exception(cancelled);
+        }
+        co_return process;
+    }
+
+private:
+    EventLoop& loop_;
+};
+
+}  // namespace
+
+std::vector<std::string> shell_arguments(std::string command) {
+    std::vector<std::string> arguments;
+    arguments.emplace_back("/bin/sh");
+    arguments.emplace_back("-c");
+    arguments.push_back(std::move(command));
+    return arguments;
+}
+
+/// The protocol behind a Process: asyncio's SubprocessStreamProtocol.
+class ProcessProtocol final : public SubprocessProtocol {
+public:
+    explicit ProcessProtocol(std::size_t limit) : limit_(limit) {}
+
+    void connection_made(std::shared_ptr<SubprocessTransport> transport) override {
+        if (const auto pipe = transport->get_pipe_transport(0)) {
+            input = StreamReader(limit_);
+            input.set_transport(pipe);
+        }
+        if (const auto pipe = transport->get_pipe_transport(1)) open(output, pipe);
+        if (const auto pipe = transport->get_pipe_transport(2)) open(error, pipe);
+    }
+    void pipe_data_received(int fd, std::span<const std::byte> data) override {
+        (fd == 1 ? output : error).feed_data(data);
+    }
+    void pipe_connection_lost(int fd, std::exception_ptr reason) override {
+        StreamReader& stream = fd == 0 ? input : fd == 1 ? output : error;
+        if (stream.state()) stream.state()->connection_lost(std::move(reason));
+    }
+    void pause_writing() override { input.state()->pause_writing(); }
+    void resume_writing() override { input.state()->resume_writing(); }
+
+    StreamReader input;  // standard input: the writer's half of its state
+    StreamReader output;
+    StreamReader error;
+
+private:
+    void open(StreamReader& stream, const std::shared_ptr<Transport>& pipe) {
+        stream = StreamReader(limit_);
+        stream.set_transport(pipe);
+    }
+    const std::size_t limit_;
+};
+
+class ProcessState {
+public:
+    ProcessState(std::shared_ptr<SubprocessTransport> transport, std::shared_ptr<ProcessProtocol> protocol)
+        : transport(std::move(transport)), protocol(std::move(protocol)) {
+        if (this->protocol->input.state()) input = StreamWriter(this->protocol->input.state());
+    }
+    const std::shared_ptr<SubprocessTransport> transport;
+    const std::shared_ptr<ProcessProtocol> protocol;
+    StreamWriter input;
+};
+
+namespace {
+
+Coro<Process> start_process(std::vector<std::string> arguments, SubprocessOptions options) {
+    EventLoop& loop = get_running_loop();
+    auto protocol = std::make_shared<ProcessProtocol>(options.limit());
+    auto transport = co_await SubprocessService::of(loop).start(protocol, std::move(arguments), std::move(options));
+    co_return Process(std::make_shared<ProcessState>(std::move(transport), std::move(protocol)));
+}
+
+Coro<> feed_input(std::shared_ptr<ProcessState> process, Bytes input) {
+    StreamWriter& writer = process->input;
+    try {
+        if (!input.empty()) {
+            writer.write(input);
+            co_await writer.drain();
+        }
+    } catch (const ConnectionError&) {
+        // The child does not want it all.
+    }
+    writer.close();
+}
+
+Coro<> read_into(StreamReader reader, std::shared_ptr<Bytes> to) {
+    while (true) {
+        const Bytes data = co_await reader.read(65536);
+        if (data.empty()) co_return;
+        to->append(data);
+    }
+}
+
+/// What communicate() has read so far.
+class Output {
+public:
+    std::shared_ptr<Bytes> out = std::make_shared<Bytes>();
+    std::shared_ptr<Bytes> err = std::make_shared<Bytes>();
+};
+
+Coro<> run_communicate(std::shared_ptr<ProcessState> process, Bytes input, Output output) {
+    const std::shared_ptr<ProcessProtocol>& protocol = process->protocol;
+    if (!input.empty() && !protocol->input.state())
+        throw ValueError("communicate: there is input, and standard input is no PIPE");
+    std::vector<Coro<>> parts;
+    if (protocol->input.state()) parts.push_back(feed_input(process, std::move(input)));
+    if (protocol->output.state()) parts.push_back(read_into(protocol->output, output.out));
+    if (protocol->error.state()) parts.push_back(read_into(protocol->error, output.err));
+    if (!parts.empty()) co_await gather(std::move(parts));
+    co_await Process(process).wait();
+}
+
+}  // namespace
+}  // namespace io
+
+SubprocessService& SubprocessService::of(EventLoop& loop) {
+    if (auto* service = loop.find_service<SubprocessService>()) return *service;
+    return loop.add_service<io::SystemSubprocesses>(loop);
+}
+
+Coro<Process> create_subprocess_exec(std::vector<std::string> arguments, SubprocessOptions options) {
+    return io::start_process(std::move(arguments), std::move(options));
+}
+
+Coro<Process> create_subprocess_shell(std::string command, SubprocessOptions options) {
+    return io::start_process(io::shell_arguments(std::move(command)), std::move(options));
+}
+
+int Process::pid() const noexcept {
+    return state_->transport->get_pid();
+}
+std::optional<int> Process::returncode() const noexcept {
+    return state_->transport->get_returncode();
+}
+
+StreamWriter Process::stdin() const {
+    if (!state_->protocol->input.state()) throw RuntimeError("the process's standard input is no PIPE");
+    return state_->input;
+}
+StreamReader Process::stdout() const {
+    if (!state_->protocol->output.state()) throw RuntimeError("the process's standard output is no PIPE");
+    return state_->protocol->output;
+}
+StreamReader Process::stderr() const {
+    if (!state_->protocol->error.state()) throw RuntimeError("the process's standard error is no PIPE");
+    return state_->protocol->error;
+}
+
+Coro<int> Process::wait() const {
+    const std::shared_ptr<io::ProcessState> state = state_;
+    if (const auto known = state->transport->get_returncode()) co_return *known;
+    co_return co_await state->transport->wait();
+}
+
+Coro<std::pair<Bytes, Bytes>> Process::communicate(Bytes input) const {
+    const std::shared_ptr<io::ProcessState> state = state_;
+    io::Output output;
+    co_await io::run_communicate(state, std::move(input), output);
+    co_return std::make_pair(std::move(*output.out), std::move(*output.err));
+}
+
+Coro<std::pair<Bytes, Bytes>> Process::communicate(Bytes input, Duration limit) const {
+    const std::shared_ptr<io::ProcessState> state = state_;
+    io::Output output;
+    bool late = false;
+    try {
+        co_await wait_for(io::run_communicate(state, std::move(input), output), limit);
+    } catch (const TimeoutError&) {
+        late = true;
+    }
+    if (late) throw CommunicateTimeoutError(std::move(*output.out), std::move(*output.err));
+    co_return std::make_pair(std::move(*output.out), std::move(*output.err));
+}
+
+void Process::send_signal(int signal_number) const {
+    state_->transport->send_signal(signal_number);
+}
+void Process::terminate() const {
+    state_->transport->terminate();
+}
+void Process::kill() const {
+    state_->transport->kill();
+}
+void Process::send_signal_to_group(int signal_number) const {
+    state_->transport->send_signal_to_group(signal_number);
+}
+void Process::kill_group() const {
+    send_signal_to_group(SIGKILL);
+}
+
+std::string Process::repr() const {
+    return state_ ? "<Process " + std::to_string(pid()) + ">" : "<Process>";
+}
+
+}  // namespace weft
