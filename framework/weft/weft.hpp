@@ -5,6 +5,7 @@
 #include <weft/io/server.hpp>
 #include <weft/io/streams.hpp>
 #include <weft/io/transport.hpp>
+#include <weft/io/unix.hpp>
 #include <weft/loop/context.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>

@@ -30,6 +30,9 @@ inline constexpr std::size_t min_scheduled_timers = 100;
 inline constexpr std::chrono::milliseconds slow_callback_duration{100};
 /// How long a run waits for the default executor's threads to end.
 inline constexpr std::chrono::seconds thread_join_timeout{300};
+/// Connecting to a Unix socket whose listener has no room is tried again after the first pause, then twice that, ...
+inline constexpr std::chrono::milliseconds local_connect_first_pause{1};
+inline constexpr std::chrono::milliseconds local_connect_last_pause{32};
 /// Pending connections that a listening socket queues.
 inline constexpr int listen_backlog = 100;
 

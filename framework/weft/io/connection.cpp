@@ -29,7 +29,17 @@ namespace {
 
 }  // namespace
 
+Coro<SocketRef> adopt_connected(int descriptor) {
+    if (descriptor < 0)
+        throw ValueError("file descriptor cannot be a negative integer (" + std::to_string(descriptor) + ")");
+    co_return get_running_loop().backend().network().adopt_stream(descriptor);
+}
+
 Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions options) {
+    if (options.sock() >= 0) {
+        if (!host.empty() || port != 0) throw ValueError("host/port and sock can not be specified at the same time");
+        co_return co_await adopt_connected(options.sock());
+    }
     const std::vector<Address> addresses = co_await resolve_all(std::move(host), port, options.family(), false);
     Network& network = get_running_loop().backend().network();
     std::vector<std::exception_ptr> errors;

@@ -17,6 +17,11 @@ void ServerState::listen(const std::vector<Address>& addresses, const ListenOpti
     IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
 }
 
+void ServerState::adopt(int descriptor, const ListenOptions& options) {
+    listeners_.push_back(loop_.backend().network().adopt_listener(descriptor, options, *this));
+    IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
+}
+
 void ServerState::start_serving() {
     if (serving_ || closed_) return;
     serving_ = true;
@@ -153,15 +158,34 @@ Coro<std::vector<Address>> resolve_all(std::string host, int port, Family family
     co_return std::move(addresses);
 }
 
-Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options) {
-    EventLoop& loop = get_running_loop();
-    const bool every_interface = host.empty();
-    std::vector<Address> addresses = co_await resolve_all(std::move(host), port, options.family(), true);
+ListenOptions listen_options(const ServerOptions& options) {
     ListenOptions listen;
     listen.backlog = options.backlog();
     listen.reuse_address = options.reuse_address();
     listen.reuse_port = options.reuse_port();
     listen.keep_alive = options.keep_alive();
+    return listen;
+}
+
+Coro<> begin_serving(detail::Ref<ServerState> state, bool now) {
+    if (!now) co_return;
+    state->start_serving();
+    // As asyncio: the backend starts in the loop's next poll.
+    co_await sleep(Duration::zero());
+}
+
+Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    if (options.sock() >= 0) {
+        if (!host.empty() || port != 0) throw ValueError("host/port and sock can not be specified at the same time");
+        auto state = detail::Ref<ServerState>::adopt(new ServerState(loop, std::move(factory)));
+        state->adopt(options.sock(), listen_options(options));
+        co_await begin_serving(state, options.start_serving());
+        co_return std::move(state);
+    }
+    const bool every_interface = host.empty();
+    std::vector<Address> addresses = co_await resolve_all(std::move(host), port, options.family(), true);
+    const ListenOptions listen = listen_options(options);
     auto state = detail::Ref<ServerState>::adopt(new ServerState(loop, std::move(factory)));
     if (every_interface && addresses.size() == 2) {
         // A machine may lack one of the families.
@@ -179,11 +203,7 @@ Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string 
         addresses = std::move(usable);
     }
     state->listen(addresses, listen);
-    if (options.start_serving()) {
-        state->start_serving();
-        // As asyncio: the backend starts in the loop's next poll.
-        co_await sleep(Duration::zero());
-    }
+    co_await begin_serving(state, options.start_serving());
     co_return std::move(state);
 }
 

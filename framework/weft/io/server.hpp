@@ -40,6 +40,13 @@ public:
     /// False: accept only after start_serving() or serve_forever(); default true.
     ServerOptions& start_serving(bool value) & { return start_serving_ = value, *this; }
     ServerOptions&& start_serving(bool value) && { return std::move(start_serving(value)); }
+    /// A bound stream socket to listen on instead of a host: its descriptor becomes the server's, also if that fails.
+    /// ValueError together with a host, port or path.
+    ServerOptions& sock(int descriptor) & { return sock_ = descriptor, *this; }
+    ServerOptions&& sock(int descriptor) && { return std::move(sock(descriptor)); }
+    /// Unix servers: close() removes the socket's file, if it is still this server's; default true.
+    ServerOptions& cleanup_socket(bool value) & { return cleanup_socket_ = value, *this; }
+    ServerOptions&& cleanup_socket(bool value) && { return std::move(cleanup_socket(value)); }
     /// Stream servers: bytes a reader buffers before it pauses the peer (at twice this); default 64 KiB.
     ServerOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     ServerOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
@@ -50,6 +57,9 @@ public:
     bool keep_alive() const noexcept { return keep_alive_; }
     Family family() const noexcept { return family_; }
     bool start_serving() const noexcept { return start_serving_; }
+    bool cleanup_socket() const noexcept { return cleanup_socket_; }
+    /// -1 if there is none.
+    int sock() const noexcept { return sock_; }
     std::size_t limit() const noexcept { return limit_; }
 
 private:
@@ -58,7 +68,9 @@ private:
     bool reuse_port_ = false;
     bool keep_alive_ = false;
     bool start_serving_ = true;
+    bool cleanup_socket_ = true;
     Family family_ = Family::unspecified;
+    int sock_ = -1;
     std::size_t limit_ = constants::stream_limit;
 };
 
@@ -87,6 +99,8 @@ public:
     }
 
     void listen(const std::vector<Address>& addresses, const ListenOptions& options);
+    /// On a socket of the application's.
+    void adopt(int descriptor, const ListenOptions& options);
     void start_serving();
     void close();
     bool is_serving() const noexcept { return serving_; }
@@ -126,6 +140,9 @@ private:
 
 /// Resolves where to listen: numeric addresses, names, or "" for every interface.
 Coro<std::vector<Address>> resolve_all(std::string host, int port, Family family, bool passive);
+ListenOptions listen_options(const ServerOptions& options);
+/// Starts accepting, if `now`.
+Coro<> begin_serving(detail::Ref<ServerState> state, bool now);
 Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::string host, int port, ServerOptions options);
 
 }  // namespace io
@@ -171,6 +188,10 @@ Coro<Server> EventLoop::create_server(F protocol_factory, std::string host, int 
 template <class F>
 Coro<Server> EventLoop::create_server(F protocol_factory, std::string host, int port) {
     return create_server(std::move(protocol_factory), std::move(host), port, ServerOptions());
+}
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, ServerOptions options) {
+    return create_server(std::move(protocol_factory), std::string(), 0, options);
 }
 
 }  // namespace weft

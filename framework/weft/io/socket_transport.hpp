@@ -62,6 +62,8 @@ public:
         return server_.get() == &server ? this : nullptr;
     }
     void drop() noexcept override;
+    int owned_descriptor() const noexcept override { return fileno(); }
+    std::string describe_entry() const override { return repr(); }
 
 private:
     // ReadyNode: the connection is lost.

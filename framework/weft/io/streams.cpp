@@ -222,24 +222,33 @@ void StreamState::discard() noexcept {
     handler_ = nullptr;
 }
 
+ProtocolFactory stream_factory(EventLoop& loop, std::size_t limit, std::shared_ptr<StreamState::Connected> connected) {
+    return [&loop, limit, connected = std::move(connected)]() -> std::shared_ptr<BaseProtocol> {
+        return std::make_shared<StreamState>(loop, limit, connected);
+    };
+}
+
 Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
                                  ServerOptions options) {
     EventLoop& loop = get_running_loop();
-    const std::size_t limit = options.limit();
-    auto factory = [&loop, limit, connected] { return std::make_shared<StreamState>(loop, limit, connected); };
+    ProtocolFactory factory = stream_factory(loop, options.limit(), std::move(connected));
     co_return co_await loop.create_server(std::move(factory), std::move(host), port, options);
+}
+
+Coro<std::pair<StreamReader, StreamWriter>> open_stream(std::size_t limit, Coro<SocketRef> connecting) {
+    EventLoop& loop = get_running_loop();
+    auto factory = [&loop, limit] { return std::make_shared<StreamState>(loop, limit, nullptr); };
+    auto connection = co_await connect_protocol(std::move(factory), std::move(connecting));
+    connection.protocol->hold(connection.protocol);
+    const StreamRef state(connection.protocol.get());
+    co_return std::pair(StreamReader(state), StreamWriter(state));
 }
 
 }  // namespace io
 
 Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, int port, ConnectionOptions options) {
-    EventLoop& loop = get_running_loop();
     const std::size_t limit = options.limit();
-    auto factory = [&loop, limit] { return std::make_shared<io::StreamState>(loop, limit, nullptr); };
-    auto connection = co_await loop.create_connection(std::move(factory), std::move(host), port, std::move(options));
-    connection.protocol->hold(connection.protocol);
-    const io::StreamRef state(connection.protocol.get());
-    co_return std::pair(StreamReader(state), StreamWriter(state));
+    return io::open_stream(limit, io::connect_any(std::move(host), port, std::move(options)));
 }
 
 namespace {

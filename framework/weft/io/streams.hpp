@@ -296,6 +296,10 @@ Coro<std::pair<StreamReader, StreamWriter>> open_connection(std::string host, in
 
 namespace io {
 
+/// A factory of the protocols that streams are made of; for a server's with what is called for each connection.
+ProtocolFactory stream_factory(EventLoop& loop, std::size_t limit, std::shared_ptr<StreamState::Connected> connected);
+/// Streams on the socket that `connecting` gives.
+Coro<std::pair<StreamReader, StreamWriter>> open_stream(std::size_t limit, Coro<SocketRef> connecting);
 Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
                                  ServerOptions options);
 template <class F>

@@ -1,11 +1,14 @@
 #include <weft/backends/asio/network.hpp>
 
+#include <weft/backends/asio/descriptor.hpp>
+#include <weft/backends/asio/listener.hpp>
 #include <weft/backends/asio/socket.hpp>
+#include <weft/base/constants.hpp>
+#include <weft/io/socket_name.hpp>
 #include <weft/loop/event_loop.hpp>
+#include <weft/tasks/sleep.hpp>
 
-#include <boost/asio/ip/v6_only.hpp>
-
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -59,102 +62,6 @@ std::exception_ptr make_gai_error(const boost::system::error_code& error, const 
     return std::make_exception_ptr(GaiError(to_std(error), "getaddrinfo '" + host + "'"));
 }
 
-/// A stream socket on the descriptor, which is closed if that fails.
-io::SocketRef open_socket(SocketContext& context, int descriptor) {
-    try {
-        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor));
-    } catch (...) {
-        ::close(descriptor);
-        throw;
-    }
-}
-
-class AsioListener final : public io::Listener {
-public:
-    AsioListener(AsioNetwork& network, const Address& address, const io::ListenOptions& options,
-                 io::ListenerEvents& events)
-        : state_(std::make_shared<State>(network, options, events)) {
-        const tcp::endpoint endpoint = to_endpoint(address);
-        const std::string what = "error while attempting to bind on address " + address.to_string();
-        TcpAcceptor& acceptor = state_->acceptor;
-        boost::system::error_code error;
-        acceptor.open(endpoint.protocol(), error);
-        check(error, what);
-        if (options.reuse_address) acceptor.set_option(tcp::acceptor::reuse_address(true));
-        if (options.reuse_port) {
-            const int on = 1;
-            if (::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
-                throw_os_error(std::error_code(errno, std::system_category()), "SO_REUSEPORT");
-        }
-        if (address.family() == Family::ipv6) acceptor.set_option(asio::ip::v6_only(true));
-        acceptor.bind(endpoint, error);
-        check(error, what);
-        acceptor.listen(options.backlog, error);
-        check(error, what);
-        acceptor.non_blocking(true);
-    }
-    ~AsioListener() override { stop(); }
-
-    void start() override {
-        if (state_->waiting || !state_->acceptor.is_open()) return;
-        State::wait(state_);
-    }
-    void stop() noexcept override {
-        state_->events = nullptr;
-        boost::system::error_code ignored;  // the descriptor is gone in any case
-        state_->acceptor.close(ignored);
-    }
-    Address address() const override { return to_address(state_->acceptor.local_endpoint()); }
-    int native_handle() const noexcept override { return state_->acceptor.native_handle(); }
-
-private:
-    /// What an accept in flight needs; it may end after the listener.
-    struct State {
-        State(AsioNetwork& network, const io::ListenOptions& options, io::ListenerEvents& events)
-            : acceptor(network.context().get_executor()),
-              sockets(&network.sockets()),
-              events(&events),
-              backlog(std::max(options.backlog, 1)),
-              keep_alive(options.keep_alive) {}
-
-        static void wait(const std::shared_ptr<State>& self) {
-            self->waiting = true;
-            self->acceptor.async_wait(tcp::acceptor::wait_read, [self](const boost::system::error_code& error) {
-                self->waiting = false;
-                if (error || !self->events) return;
-                if (self->accept_ready() && self->events) wait(self);
-            });
-        }
-        /// Up to `backlog` connections; false after an error, which was reported.
-        bool accept_ready() {
-            for (int i = 0; i < backlog && events; ++i) {
-                const int descriptor =
-                    ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-                if (descriptor < 0) {
-                    if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
-                    // The connection went before it was taken, or a signal came: nothing is wrong here.
-                    if (errno == ECONNABORTED || errno == EINTR) continue;
-                    events->on_accept_error(std::error_code(errno, std::system_category()));
-                    return false;
-                }
-                const int on = 1;
-                if (keep_alive) ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-                events->on_accept(open_socket(*sockets, descriptor));
-            }
-            return true;
-        }
-
-        TcpAcceptor acceptor;
-        detail::Ref<SocketContext> sockets;
-        io::ListenerEvents* events;
-        int backlog;
-        bool keep_alive;
-        bool waiting = false;
-    };
-
-    std::shared_ptr<State> state_;
-};
-
 /// Closes a socket that was not released.
 class CloseAtEnd {
 public:
@@ -172,6 +79,15 @@ private:
 
 }  // namespace
 
+io::SocketRef open_stream_socket(SocketContext& context, int descriptor) {
+    try {
+        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor));
+    } catch (...) {
+        ::close(descriptor);
+        throw;
+    }
+}
+
 // AsioNetwork
 
 AsioNetwork::AsioNetwork(IoContext& context)
@@ -185,6 +101,7 @@ void AsioNetwork::close() noexcept {
 }
 
 Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> local) {
+    if (remote.family() == Family::local) co_return co_await connect_local(std::move(remote), std::move(local));
     // Shared with the operation in flight; if this coroutine ends first, the socket is closed at once.
     auto socket = std::make_shared<TcpSocket>(context_.get_executor());
     const CloseAtEnd guard(*socket);
@@ -209,16 +126,47 @@ Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> 
     co_await connected;
     const int descriptor = socket->release(error);
     check(error, "connect");
-    co_return open_socket(*sockets_, descriptor);
+    co_return open_stream_socket(*sockets_, descriptor);
 }
 
 std::unique_ptr<io::Listener> AsioNetwork::listen(const Address& address, const io::ListenOptions& options,
                                                   io::ListenerEvents& events) {
-    return std::make_unique<AsioListener>(*this, address, options, events);
+    return std::make_unique<AsioListener>(*sockets_, address, options, events);
+}
+
+std::unique_ptr<io::Listener> AsioNetwork::adopt_listener(int fd, const io::ListenOptions& options,
+                                                          io::ListenerEvents& events) {
+    return std::make_unique<AsioListener>(*sockets_, fd, options, events);
+}
+
+Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Address> local) {
+    const std::string what = "Connect call failed " + remote.to_string();
+    OwnedDescriptor socket(check_call(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
+    if (local) {
+        const io::SocketName own(*local);
+        check_call(::bind(socket.get(), own.data(), own.size()),
+                   "error while attempting to bind on address " + local->to_string());
+    }
+    const io::SocketName name(remote);
+    auto pause = constants::local_connect_first_pause;
+    while (::connect(socket.get(), name.data(), name.size()) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) throw_os_error(last_error(), what);
+        // The listener's queue is full, and the system does not tell when there is room.
+        co_await sleep(pause);
+        pause = std::min(pause * 2, constants::local_connect_last_pause);
+    }
+    co_return open_stream_socket(*sockets_, socket.take());
 }
 
 io::SocketRef AsioNetwork::adopt_stream(int fd) {
-    return open_socket(*sockets_, fd);
+    OwnedDescriptor socket(fd);
+    const int flags = check_call(::fcntl(fd, F_GETFL), "socket");
+    check_call(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "socket");
+    io::SocketName peer;
+    check_call(::getpeername(fd, peer.data(), peer.size_address()), "socket");
+    socket.take();
+    return open_stream_socket(*sockets_, fd);
 }
 
 Coro<std::vector<Address>> AsioNetwork::resolve(std::string host, std::uint16_t port, Family family) {

@@ -1,5 +1,5 @@
 #pragma once
-// AsioNetwork: TCP sockets of an io_context.
+// AsioNetwork: the sockets of an io_context.
 
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>
@@ -13,7 +13,6 @@ namespace weft::asio_backend {
 
 using IoExecutor = IoContext::executor_type;
 using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, IoExecutor>;
-using TcpAcceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, IoExecutor>;
 using TcpResolver = boost::asio::ip::basic_resolver<boost::asio::ip::tcp, IoExecutor>;
 
 class AsioNetwork final : public io::Network {
@@ -27,12 +26,16 @@ public:
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
     io::SocketRef adopt_stream(int fd) override;
+    std::unique_ptr<io::Listener> adopt_listener(int fd, const io::ListenOptions& options,
+                                                 io::ListenerEvents& events) override;
     Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;
 
     IoContext& context() noexcept { return context_; }
     SocketContext& sockets() const noexcept { return *sockets_; }
 
 private:
+    Coro<io::SocketRef> connect_local(Address remote, std::optional<Address> local);
+
     IoContext& context_;
     EventLoop* loop_ = nullptr;
     detail::Ref<SocketContext> sockets_;
@@ -41,6 +44,8 @@ private:
 
 boost::asio::ip::tcp::endpoint to_endpoint(const Address& address);
 Address to_address(const boost::asio::ip::tcp::endpoint& endpoint);
+/// A stream socket on the descriptor, which is closed if that fails.
+io::SocketRef open_stream_socket(SocketContext& context, int descriptor);
 std::error_code to_std(const boost::system::error_code& error);
 
 }  // namespace weft::asio_backend

@@ -1,5 +1,7 @@
 #include <weft/backends/asio/socket.hpp>
 
+#include <weft/io/socket_name.hpp>
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -7,8 +9,6 @@
 #include <cerrno>
 
 namespace weft::asio_backend {
-
-namespace asio = boost::asio;
 
 AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor)
     : context_(context), descriptor_(descriptor), channel_(*this) {
@@ -130,11 +130,9 @@ namespace {
 
 template <class Function>
 std::optional<Address> name_of(int descriptor, Function function) {
-    asio::ip::tcp::endpoint endpoint;
-    socklen_t size = static_cast<socklen_t>(endpoint.capacity());
-    if (function(descriptor, endpoint.data(), &size) != 0) return std::nullopt;
-    endpoint.resize(size);
-    return to_address(endpoint);
+    io::SocketName name;
+    if (function(descriptor, name.data(), name.size_address()) != 0) return std::nullopt;
+    return name.address();
 }
 
 }  // namespace

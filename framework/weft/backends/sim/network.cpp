@@ -195,6 +195,7 @@ private:
 
 SimListener* SimNetwork::find_listener(const Address& address) const {
     if (auto found = listeners_.find(address); found != listeners_.end()) return found->second;
+    if (address.family() == Family::local) return nullptr;
     auto any = listeners_.find(Address::any(address.family(), address.port()));
     return any != listeners_.end() ? any->second : nullptr;
 }
@@ -207,6 +208,9 @@ io::SocketRef SimNetwork::join_listener(const Address& own, const Address& remot
     io::SocketGuard client_guard(client);
     io::SocketGuard server_guard(server);
     SimListener* listener = find_listener(remote);
+    if (!listener && !remote.path().empty() && remote.path().front() != '\0')
+        throw_os_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                       "Connect call failed " + remote.to_string());
     if (!listener || !listener->offer(server))
         throw_os_error(std::make_error_code(std::errc::connection_refused),
                        "Connect call failed " + remote.to_string());
@@ -219,10 +223,15 @@ std::uint16_t SimNetwork::free_port() {
     return last_port_;
 }
 
+/// Where a connection comes from: with a port.
+Address SimNetwork::local_name(const std::optional<Address>& wanted, const Address& remote) {
+    Address own = wanted.value_or(remote.with_port(0));
+    return own.port() == 0 ? own.with_port(free_port()) : own;
+}
+
 Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> local) {
     EventLoop& loop = backend_.loop();
-    Address own = local.value_or(remote.with_port(0));
-    if (own.port() == 0) own = own.with_port(free_port());
+    Address own = remote.family() == Family::local ? local.value_or(Address::local({})) : local_name(local, remote);
     Future<io::SocketRef> connected = loop.create_future<io::SocketRef>();
     backend_.post(latency_, [this, connected, remote, own]() mutable {
         if (connected.done()) return;
@@ -249,7 +258,9 @@ Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> l
 std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) {
     Address bound = address;
-    while (bound.port() == 0 || (address.port() == 0 && listeners_.contains(bound)))
+    // A simulated Unix socket is a name in the network: it has no file, so none is ever stale.
+    while (address.family() != Family::local &&
+           (bound.port() == 0 || (address.port() == 0 && listeners_.contains(bound))))
         bound = address.with_port(free_port());
     if (listeners_.contains(bound))
         throw_os_error(std::make_error_code(std::errc::address_in_use),

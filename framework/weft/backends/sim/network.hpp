@@ -39,6 +39,7 @@ private:
     friend class SimListener;
     SimListener* find_listener(const Address& address) const;
     io::SocketRef join_listener(const Address& own, const Address& remote);
+    Address local_name(const std::optional<Address>& wanted, const Address& remote);
     std::uint16_t free_port();
 
     SimBackend& backend_;

@@ -1,0 +1,177 @@
+#include <weft/backends/asio/listener.hpp>
+
+#include <weft/backends/asio/descriptor.hpp>
+#include <weft/backends/asio/network.hpp>
+#include <weft/io/socket_name.hpp>
+
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+namespace weft::asio_backend {
+
+namespace asio = boost::asio;
+using Descriptor = asio::posix::basic_stream_descriptor<IoExecutor>;
+
+namespace {
+
+/// Which file a Unix socket is.
+class FileIdentity {
+public:
+    /// Nothing if the path names no socket.
+    static std::optional<FileIdentity> of(const std::string& path) noexcept {
+        struct stat status{};
+        if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+        FileIdentity identity;
+        identity.device_ = status.st_dev;
+        identity.inode_ = status.st_ino;
+        return identity;
+    }
+    bool operator==(const FileIdentity&) const = default;
+
+private:
+    dev_t device_ = 0;
+    ino_t inode_ = 0;
+};
+
+bool has_file(const Address& address) noexcept {
+    return !address.path().empty() && address.path().front() != '\0';
+}
+
+void turn_on(int descriptor, int level, int option, const char* what) {
+    const int on = 1;
+    check_call(::setsockopt(descriptor, level, option, &on, sizeof on), what);
+}
+
+OwnedDescriptor open_bound(const Address& address, const io::ListenOptions& options) {
+    const std::string what = "error while attempting to bind on address " + address.to_string();
+    OwnedDescriptor descriptor(
+        check_call(::socket(io::system_family(address.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
+    if (address.family() == Family::local) {
+        // What a server that ended badly left behind. Anything but a socket stays, and bind says that it is there.
+        if (has_file(address) && FileIdentity::of(address.path())) ::unlink(address.path().c_str());
+    } else {
+        if (options.reuse_address) turn_on(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR");
+        if (options.reuse_port) turn_on(descriptor.get(), SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT");
+        if (address.family() == Family::ipv6) turn_on(descriptor.get(), IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY");
+    }
+    const io::SocketName name(address);
+    check_call(::bind(descriptor.get(), name.data(), name.size()), what);
+    return descriptor;
+}
+
+Address name_of(int descriptor) {
+    io::SocketName name;
+    if (::getsockname(descriptor, name.data(), name.size_address()) != 0) return Address();
+    return name.address();
+}
+
+}  // namespace
+
+/// What an accept in flight needs; it may end after the listener.
+class AsioListener::State {
+public:
+    State(SocketContext& context, OwnedDescriptor socket, const io::ListenOptions& options, io::ListenerEvents& events)
+        : context_(&context),
+          descriptor_(context.io.get_executor()),
+          events_(&events),
+          backlog_(std::max(options.backlog, 1)),
+          keep_alive_(options.keep_alive),
+          address_(name_of(socket.get())) {
+        check_call(::listen(socket.get(), options.backlog), "listen on " + address_.to_string());
+        if (options.cleanup_socket && has_file(address_)) file_ = FileIdentity::of(address_.path());
+        boost::system::error_code error;
+        descriptor_.assign(socket.get(), error);
+        if (error) throw_os_error(to_std(error), "listen on " + address_.to_string());
+        socket.take();
+    }
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+
+    void start(const std::shared_ptr<State>& self) {
+        if (!waiting_ && descriptor_.is_open()) wait(self);
+    }
+    void stop() noexcept {
+        events_ = nullptr;
+        boost::system::error_code ignored;  // the descriptor is gone in any case
+        if (descriptor_.is_open()) descriptor_.close(ignored);
+        // Another server may have put its own socket there meanwhile.
+        if (file_ && FileIdentity::of(address_.path()) == file_) ::unlink(address_.path().c_str());
+        file_.reset();
+    }
+    const Address& address() const noexcept { return address_; }
+    int native_handle() noexcept { return descriptor_.is_open() ? descriptor_.native_handle() : -1; }
+
+private:
+    void wait(const std::shared_ptr<State>& self) {
+        waiting_ = true;
+        descriptor_.async_wait(Descriptor::wait_read, [self](const boost::system::error_code& error) {
+            self->waiting_ = false;
+            if (error || !self->events_) return;
+            if (self->accept_ready() && self->events_) self->wait(self);
+        });
+    }
+    /// Up to `backlog` connections; false after an error, which was reported.
+    bool accept_ready() {
+        for (int i = 0; i < backlog_ && events_; ++i) {
+            const int descriptor =
+                ::accept4(descriptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            if (descriptor < 0) {
+                if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
+                // The connection went before it was taken, or a signal came: nothing is wrong here.
+                if (errno == ECONNABORTED || errno == EINTR) continue;
+                events_->on_accept_error(last_error());
+                return false;
+            }
+            const int on = 1;
+            if (keep_alive_) ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+            events_->on_accept(open_stream_socket(*context_, descriptor));
+        }
+        return true;
+    }
+
+    const detail::Ref<SocketContext> context_;
+    Descriptor descriptor_;
+    io::ListenerEvents* events_;
+    const int backlog_;
+    const bool keep_alive_;
+    bool waiting_ = false;
+    const Address address_;
+    std::optional<FileIdentity> file_;
+};
+
+AsioListener::AsioListener(SocketContext& context, const Address& address, const io::ListenOptions& options,
+                           io::ListenerEvents& events)
+    : state_(std::make_shared<State>(context, open_bound(address, options), options, events)) {}
+
+AsioListener::AsioListener(SocketContext& context, int descriptor, const io::ListenOptions& options,
+                           io::ListenerEvents& events) {
+    OwnedDescriptor socket(descriptor);
+    const int flags = check_call(::fcntl(descriptor, F_GETFL), "listen");
+    check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "listen");
+    state_ = std::make_shared<State>(context, std::move(socket), options, events);
+}
+
+AsioListener::~AsioListener() {
+    stop();
+}
+
+void AsioListener::start() {
+    state_->start(state_);
+}
+void AsioListener::stop() noexcept {
+    if (state_) state_->stop();
+}
+Address AsioListener::address() const {
+    return state_->address();
+}
+int AsioListener::native_handle() const noexcept {
+    return state_->native_handle();
+}
+
+}  // namespace weft::asio_backend
