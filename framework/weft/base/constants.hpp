@@ -13,6 +13,13 @@ inline constexpr std::size_t write_high_water = 64 * 1024;
 /// The buffer that a loop's sockets read into, in bytes, and its alignment.
 inline constexpr std::size_t read_buffer_size = 256 * 1024;
 inline constexpr std::size_t read_buffer_alignment = 64;
+/// A datagram of UDP fits into this part of that buffer; a socket takes so many fillings of the buffer in its turn.
+inline constexpr std::size_t datagram_slot_size = 64 * 1024;
+inline constexpr unsigned datagram_batches = 16;
+/// Datagrams that an awaitable endpoint keeps for receive(); later ones are dropped.
+inline constexpr std::size_t datagram_queue = 256;
+/// What a buffered datagram counts for beside its bytes.
+inline constexpr std::size_t datagram_header_size = 8;
 /// After this many dropped writes on a lost connection each further one is reported.
 inline constexpr unsigned log_threshold_for_connlost_writes = 5;
 /// How long accepting pauses after the system ran out of descriptors or memory.

@@ -2,6 +2,7 @@
 
 #include <weft/backends/asio/descriptor.hpp>
 #include <weft/backends/asio/network.hpp>
+#include <weft/backends/asio/socket_file.hpp>
 #include <weft/io/socket_name.hpp>
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -9,7 +10,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -19,29 +19,6 @@ namespace asio = boost::asio;
 using Descriptor = asio::posix::basic_stream_descriptor<IoExecutor>;
 
 namespace {
-
-/// Which file a Unix socket is.
-class FileIdentity {
-public:
-    /// Nothing if the path names no socket.
-    static std::optional<FileIdentity> of(const std::string& path) noexcept {
-        struct stat status{};
-        if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
-        FileIdentity identity;
-        identity.device_ = status.st_dev;
-        identity.inode_ = status.st_ino;
-        return identity;
-    }
-    bool operator==(const FileIdentity&) const = default;
-
-private:
-    dev_t device_ = 0;
-    ino_t inode_ = 0;
-};
-
-bool has_file(const Address& address) noexcept {
-    return !address.path().empty() && address.path().front() != '\0';
-}
 
 void turn_on(int descriptor, int level, int option, const char* what) {
     const int on = 1;
@@ -54,7 +31,7 @@ OwnedDescriptor open_bound(const Address& address, const io::ListenOptions& opti
         check_call(::socket(io::system_family(address.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
     if (address.family() == Family::local) {
         // What a server that ended badly left behind. Anything but a socket stays, and bind says that it is there.
-        if (has_file(address) && FileIdentity::of(address.path())) ::unlink(address.path().c_str());
+        SocketFile::remove_stale(address);
     } else {
         if (options.reuse_address) turn_on(descriptor.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR");
         if (options.reuse_port) turn_on(descriptor.get(), SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT");
@@ -84,7 +61,7 @@ public:
           keep_alive_(options.keep_alive),
           address_(name_of(socket.get())) {
         check_call(::listen(socket.get(), options.backlog), "listen on " + address_.to_string());
-        if (options.cleanup_socket && has_file(address_)) file_ = FileIdentity::of(address_.path());
+        if (options.cleanup_socket) file_.remember(address_);
         boost::system::error_code error;
         descriptor_.assign(socket.get(), error);
         if (error) throw_os_error(to_std(error), "listen on " + address_.to_string());
@@ -100,9 +77,7 @@ public:
         events_ = nullptr;
         boost::system::error_code ignored;  // the descriptor is gone in any case
         if (descriptor_.is_open()) descriptor_.close(ignored);
-        // Another server may have put its own socket there meanwhile.
-        if (file_ && FileIdentity::of(address_.path()) == file_) ::unlink(address_.path().c_str());
-        file_.reset();
+        file_.remove();
     }
     const Address& address() const noexcept { return address_; }
     int native_handle() noexcept { return descriptor_.is_open() ? descriptor_.native_handle() : -1; }
@@ -142,7 +117,7 @@ private:
     const bool keep_alive_;
     bool waiting_ = false;
     const Address address_;
-    std::optional<FileIdentity> file_;
+    SocketFile file_;
 };
 
 AsioListener::AsioListener(SocketContext& context, const Address& address, const io::ListenOptions& options,

@@ -1,5 +1,6 @@
 #include <weft/backends/asio/network.hpp>
 
+#include <weft/backends/asio/datagram_socket.hpp>
 #include <weft/backends/asio/descriptor.hpp>
 #include <weft/backends/asio/listener.hpp>
 #include <weft/backends/asio/socket.hpp>
@@ -167,6 +168,15 @@ io::SocketRef AsioNetwork::adopt_stream(int fd) {
     check_call(::getpeername(fd, peer.data(), peer.size_address()), "socket");
     socket.take();
     return open_stream_socket(*sockets_, fd);
+}
+
+io::DatagramRef AsioNetwork::open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                           const io::DatagramSocketOptions& options) {
+    return open_datagram_socket(*sockets_, local, remote, options);
+}
+
+io::DatagramRef AsioNetwork::adopt_datagram(int fd) {
+    return adopt_datagram_socket(*sockets_, fd);
 }
 
 Coro<std::vector<Address>> AsioNetwork::resolve(std::string host, std::uint16_t port, Family family) {

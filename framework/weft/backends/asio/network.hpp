@@ -26,6 +26,9 @@ public:
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
     io::SocketRef adopt_stream(int fd) override;
+    io::DatagramRef open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                  const io::DatagramSocketOptions& options) override;
+    io::DatagramRef adopt_datagram(int fd) override;
     std::unique_ptr<io::Listener> adopt_listener(int fd, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) override;
     Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) override;

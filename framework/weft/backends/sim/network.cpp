@@ -1,6 +1,7 @@
 #include <weft/backends/sim/network.hpp>
 
 #include <weft/backends/sim/backend.hpp>
+#include <weft/backends/sim/datagram.hpp>
 #include <weft/tasks/sleep.hpp>
 
 #include <algorithm>
@@ -266,6 +267,55 @@ std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const i
         throw_os_error(std::make_error_code(std::errc::address_in_use),
                        "error while attempting to bind on address " + bound.to_string());
     return std::make_unique<SimListener>(*this, bound, options.backlog, events);
+}
+
+// Datagrams
+
+io::DatagramRef SimNetwork::open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                          const io::DatagramSocketOptions& options) {
+    auto socket = detail::Ref<SimDatagramSocket>::adopt(new SimDatagramSocket(*this, local, remote, options));
+    if (remote && remote->family() == Family::local && datagram_receivers(*remote, *socket->local_address()).empty())
+        throw_os_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                       "Connect call failed " + remote->to_string());
+    return socket;
+}
+
+Address SimNetwork::with_free_datagram_port(Address address) {
+    do
+        address = address.with_port(free_port());
+    while (datagram_sockets_.contains(address));
+    return address;
+}
+
+void SimNetwork::add_datagram_socket(const Address& address, SimDatagramSocket& socket) {
+    const bool has_name = address.family() != Family::local || !address.path().empty();
+    for (auto [at, end] = datagram_sockets_.equal_range(address); has_name && at != end; ++at)
+        if (!at->second->shares_port() || !socket.shares_port())
+            throw_os_error(std::make_error_code(std::errc::address_in_use),
+                           "error while attempting to bind on address " + address.to_string());
+    datagram_sockets_.emplace(address, &socket);
+}
+
+void SimNetwork::remove_datagram_socket(const Address& address, SimDatagramSocket& socket) noexcept {
+    for (auto [at, end] = datagram_sockets_.equal_range(address); at != end; ++at) {
+        if (at->second != &socket) continue;
+        datagram_sockets_.erase(at);
+        return;
+    }
+}
+
+std::vector<detail::Ref<SimDatagramSocket>> SimNetwork::datagram_receivers(const Address& to,
+                                                                           const Address& from) const {
+    std::vector<detail::Ref<SimDatagramSocket>> receivers;
+    for (const auto& [address, socket] : datagram_sockets_)
+        if (socket->accepts(to, from)) receivers.emplace_back(socket);
+    // A socket of this very address before one of every interface; the connected one before the others.
+    if (receivers.size() < 2 || SimDatagramSocket::is_addressed_with_others(to)) return receivers;
+    const auto best = std::max_element(receivers.begin(), receivers.end(),
+                                       [](const auto& a, const auto& b) { return a->rank() < b->rank(); });
+    detail::Ref<SimDatagramSocket> chosen = *best;
+    receivers.assign(1, std::move(chosen));
+    return receivers;
 }
 
 Coro<std::vector<Address>> SimNetwork::resolve(std::string host, std::uint16_t port, Family family) {
