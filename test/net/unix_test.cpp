@@ -1,229 +1,472 @@
-#include "support/harness.hpp"
-#include "support/temporary_directory.hpp"
-
-#include <filesystem>
-#include <fstream>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "net/support.hpp"
 
 using namespace weft;
 using namespace weft::testing;
 
 namespace {
 
-Coro<> echo(StreamReader reader, StreamWriter writer) {
-    while (true) {
-        const Bytes data = co_await reader.read(65536);
-        if (data.empty()) break;
-        writer.write(data);
-        co_await writer.drain();
+void write_file(const std::string& path, const std::string& text) {
+    std::ofstream(path) << text;
+}
+bool is_socket(const std::string& path) {
+    struct stat status{};
+    return ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+}
+bool exists(const std::string& path) {
+    return std::filesystem::exists(std::filesystem::symlink_status(path));
+}
+
+class Recorder : public Protocol {
+public:
+    explicit Recorder(Trace& trace, bool echoes = true) : trace_(trace), echoes_(echoes) {}
+    void connection_made(std::shared_ptr<Transport> transport) override {
+        transport_ = std::move(transport);
+        trace_("made");
     }
-    writer.close();
-}
+    void data_received(std::span<const std::byte> data) override {
+        trace_(std::string(reinterpret_cast<const char*>(data.data()), data.size()));
+        if (echoes_) transport_->write(data);
+    }
+    void connection_lost(std::exception_ptr error) override {
+        trace_("lost:" + error_type(error));
+        transport_ = nullptr;
+        lost.set_result();
+    }
 
-Coro<std::string> ask(std::string path, std::string question) {
-    auto [reader, writer] = co_await open_unix_connection(path);
-    writer.write(question);
-    writer.write_eof();
-    const Bytes answer = co_await reader.read(-1);
-    writer.close();
-    co_await writer.wait_closed();
-    co_return answer.str();
-}
+    Future<> lost = get_running_loop().create_future<void>();
 
-Coro<> close_server(Server server) {
-    server.close();
-    co_await server.wait_closed();
-}
+private:
+    Trace& trace_;
+    const bool echoes_;
+    std::shared_ptr<Transport> transport_;
+};
 
 }  // namespace
 
-TEST_CASE("streams over a Unix socket, with a path as the address") {
+TEST_CASE("an echo server at a path") {
     const TemporaryDirectory directory;
-    const std::string path = directory / "echo.sock";
-    run_on_each_backend([&]() -> Coro<> {
-        Server server = co_await start_unix_server(echo, path);
+    const std::string path = directory.file("echo");
+    run_on_each_backend([path]() -> Coro<> {
+        Server server = co_await start_unix_server(echo_stream, path);
+        REQUIRE(server.sockets().size() == 1);
         CHECK(server.sockets().front() == Address::local(path));
         CHECK(server.repr() == "<Server sockets=[" + path + "]>");
-        const std::string answer = co_await ask(path, "hello");
-        CHECK(answer == "hello");
-        auto [reader, writer] = co_await open_unix_connection(path);
-        CHECK(writer.peername() == Address::local(path));
-        CHECK(writer.get_extra_info("peername") == path);
-        CHECK(writer.sockname() == Address::local(""));
-        writer.close();
-        co_await writer.wait_closed();
-        co_await close_server(server);
-        const std::string gone = co_await ending(ask(path, "?"));
+        auto client = [path](std::string text) -> Coro<std::string> {
+            auto [reader, writer] = co_await open_unix_connection(path);
+            const std::string back = co_await ask_for_echo(reader, writer, std::move(text));
+            writer.close();
+            co_await writer.wait_closed();
+            co_return back;
+        };
+        std::vector<Coro<std::string>> clients;
+        for (int i = 0; i < 20; ++i)
+            clients.push_back(client("message " + std::to_string(i)));
+        const std::vector<std::string> answers = co_await gather(std::move(clients));
+        for (int i = 0; i < 20; ++i)
+            CHECK(answers[static_cast<std::size_t>(i)] == "message " + std::to_string(i));
+        server.close();
+        co_await server.wait_closed();
+        const std::string gone = co_await ending(open_unix_connection(path));
         CHECK(gone == "FileNotFoundError");
     });
+    CHECK_FALSE(exists(path));
 }
 
-TEST_CASE("a megabyte each way over a Unix socket, with the end of the stream right behind it") {
+TEST_CASE("a Unix stream's names: the server's path, and no name for a client that has none") {
     const TemporaryDirectory directory;
-    run_on_each_backend([&]() -> Coro<> {
-        const std::string path = directory / "big.sock";
-        Server server = co_await start_unix_server(echo, path);
-        const std::string much(1 << 20, 'x');
-        const std::string answer = co_await ask(path, much);
-        CHECK((answer == much));
-        co_await close_server(server);
+    const std::string path = directory.file("names");
+    run_on_each_backend([path]() -> Coro<> {
+        std::string seen;
+        auto handler = [&seen](StreamReader, StreamWriter writer) {
+            seen = writer.get_extra_info("sockname").value_or("none") + " <- " +
+                   writer.get_extra_info("peername").value_or("none") + ".";
+            writer.write("x");
+        };
+        Server server = co_await start_unix_server(handler, path);
+        auto [reader, writer] = co_await open_unix_connection(path);
+        const Bytes data = co_await reader.read(10);
+        CHECK(data == "x");
+        CHECK(seen == path + " <- .");
+        CHECK(writer.peername() == Address::local(path));
+        CHECK(writer.sockname() == Address::local({}));
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
     });
 }
 
-TEST_CASE("protocols over a Unix socket, on both ends") {
-    class Recorder : public Protocol {
-    public:
-        void connection_made(std::shared_ptr<Transport> transport) override { transport_ = transport; }
-        void data_received(std::span<const std::byte> data) override {
-            received += std::string(reinterpret_cast<const char*>(data.data()), data.size());
-            if (received == "ping") transport_->write("pong");
-            if (received == "pong") transport_->close();
-        }
-        void connection_lost(std::exception_ptr) override { lost = true; }
-        std::string received;
-        bool lost = false;
-
-    private:
-        std::shared_ptr<Transport> transport_;
-    };
+TEST_CASE("a client's own path is seen by the server") {
     const TemporaryDirectory directory;
-    run_on_each_backend([&]() -> Coro<> {
+    const std::string path = directory.file("server");
+    const std::string own = directory.file("client");
+    run_on_each_backend([path, own]() -> Coro<> {
+        std::optional<Address> seen;
+        Server server = co_await start_unix_server(
+            [&seen](StreamReader, StreamWriter writer) {
+                seen = writer.peername();
+                writer.write("x");
+            },
+            path);
+        auto [reader, writer] =
+            co_await open_unix_connection(path, ConnectionOptions().local_addr(Address::local(own)));
+        co_await reader.read(1);
+        CHECK(seen == Address::local(own));
+        const std::string wrong = co_await ending(
+            open_unix_connection(path, ConnectionOptions().local_addr(*Address::parse("127.0.0.1", 0))));
+        CHECK(wrong == "ValueError");
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("the protocol form, half-close and connection_lost") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("protocol");
+    run_on_each_backend([path]() -> Coro<> {
         EventLoop& loop = get_running_loop();
-        const std::string path = directory / "protocol.sock";
-        const auto factory = [] { return std::make_shared<Recorder>(); };
-        Server server = co_await loop.create_unix_server(factory, path);
-        auto [transport, protocol] = co_await loop.create_unix_connection(factory, path);
+        Trace served;
+        Server server = co_await loop.create_unix_server([&] { return std::make_shared<Recorder>(served); }, path);
+        Trace trace;
+        auto [transport, protocol] =
+            co_await loop.create_unix_connection([&] { return std::make_shared<Recorder>(trace, false); }, path);
+        CHECK(trace.text() == "made");
+        CHECK(transport->can_write_eof());
         transport->write("ping");
-        while (!protocol->lost)
-            co_await sleep(1ms);
-        CHECK(protocol->received == "pong");
-        co_await close_server(server);
+        transport->write_eof();
+        co_await protocol->lost;
+        CHECK(served.text() == "made ping lost:ok");
+        CHECK(trace.text() == "made ping lost:ok");
+        server.close();
+        co_await server.wait_closed();
     });
 }
 
-TEST_CASE("a stale socket is replaced, another file is not, and both errors name the path") {
+TEST_CASE("megabytes through a Unix socket, against back-pressure") {
     const TemporaryDirectory directory;
-    run_real([&]() -> Coro<> {
-        const std::string path = directory / "stale.sock";
-        Server first = co_await start_unix_server(echo, path, ServerOptions().cleanup_socket(false));
-        co_await close_server(first);
-        CHECK(std::filesystem::is_socket(path));
-        Server second = co_await start_unix_server(echo, path);
-        const std::string answer = co_await ask(path, "again");
-        CHECK(answer == "again");
-        co_await close_server(second);
-        CHECK_FALSE(std::filesystem::exists(path));
-
-        const std::string file = directory / "file";
-        std::ofstream(file) << "precious";
-        const auto error = co_await error_of(start_unix_server(echo, file));
-        CHECK(error_text(error).find(file) != std::string::npos);
-        CHECK(std::filesystem::file_size(file) == 8);
-        const std::string nowhere = co_await ending(start_unix_server(echo, directory / "no/such.sock"));
-        CHECK(nowhere == "FileNotFoundError");
+    const std::string path = directory.file("bulk");
+    run_on_each_backend([path]() -> Coro<> {
+        Server server = co_await start_unix_server(echo_stream, path);
+        auto [reader, writer] = co_await open_unix_connection(path);
+        std::string sent(3 << 20, '\0');
+        for (std::size_t i = 0; i < sent.size(); ++i)
+            sent[i] = static_cast<char>(i * 31 + i / 251);
+        auto send = [&sent](StreamWriter to) -> Coro<> {
+            for (std::size_t at = 0; at < sent.size(); at += 100'000) {
+                to.write(std::string_view(sent).substr(at, 100'000));
+                co_await to.drain();
+            }
+            to.write_eof();
+        };
+        Task<> sending = create_task(send(writer));
+        const Bytes received = co_await reader.read(-1);
+        co_await sending;
+        CHECK((received == std::string_view(sent)));
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
     });
 }
 
-TEST_CASE("on close the file goes only if it is still the server's own") {
-    const TemporaryDirectory directory;
-    run_real([&]() -> Coro<> {
-        const std::string path = directory / "owned.sock";
-        Server first = co_await start_unix_server(echo, path);
-        Server second = co_await start_unix_server(echo, path);  // replaces the first one's file
-        co_await close_server(first);
-        CHECK(std::filesystem::is_socket(path));
-        const std::string answer = co_await ask(path, "second");
-        CHECK(answer == "second");
-        co_await close_server(second);
-        CHECK_FALSE(std::filesystem::exists(path));
-    });
-}
-
-TEST_CASE("a name in the abstract namespace is no file") {
-    run_on_each_backend([]() -> Coro<> {
-        const std::string name = std::string(1, '\0') + "weft-test-" + std::to_string(::getpid());
-        Server server = co_await start_unix_server(echo, name);
-        CHECK(server.sockets().front().path() == name);
-        CHECK(server.sockets().front().to_string() == "@" + name.substr(1));
-        const std::string answer = co_await ask(name, "abstract");
-        CHECK(answer == "abstract");
-        co_await close_server(server);
-    });
-}
-
-TEST_CASE("paths that cannot be are a ValueError") {
-    run_on_each_backend([]() -> Coro<> {
-        const std::string too_long = co_await ending(open_unix_connection(std::string(200, 'x')));
-        CHECK(too_long == "ValueError");
-        const std::string none = co_await ending(open_unix_connection(""));
-        CHECK(none == "ValueError");
-        const std::string both = co_await ending(open_unix_connection("/x", ConnectionOptions().sock(3)));
-        CHECK(both == "ValueError");
-        const std::string server = co_await ending(start_unix_server(echo, ""));
-        CHECK(server == "ValueError");
-    });
-}
-
-TEST_CASE("a Unix server that is slow to accept: connecting waits for room and can be cancelled") {
-    const TemporaryDirectory directory;
-    run_real([&]() -> Coro<> {
-        const std::string path = directory / "crowded.sock";
-        Server server = co_await start_unix_server(echo, path, ServerOptions().backlog(1).start_serving(false));
-        std::vector<Task<std::string>> tasks;
-        for (int i = 0; i < 8; ++i)
-            tasks.push_back(create_task(ask(path, std::to_string(i))));
-        co_await sleep(5ms);
-        tasks.back().cancel();
-        co_await server.start_serving();
-        for (int i = 0; i < 7; ++i) {
-            const std::string answer = co_await tasks[static_cast<std::size_t>(i)];
-            CHECK(answer == std::to_string(i));
-        }
-        const std::string end = co_await ending(tasks.back());
-        CHECK(end == "CancelledError");
-        co_await close_server(server);
-    });
-}
-
-TEST_CASE("a socket of one's own in place of an address: connected, listening and accepted ones") {
+TEST_CASE("the data and the end of the stream that are there before the first read are both seen") {
     run_real([]() -> Coro<> {
-        int pair[2];
-        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        for (const bool half : {false, true}) {
+            auto [near, far] = socket_pair();
+            REQUIRE(::send(far.get(), "all of it", 9, 0) == 9);
+            if (half)
+                ::shutdown(far.get(), SHUT_WR);
+            else
+                far.reset();
+            auto [reader, writer] = co_await open_unix_connection("", ConnectionOptions().sock(near.take()));
+            const Bytes data = co_await reader.read(-1);
+            CHECK(data == "all of it");
+            writer.close();
+        }
+    });
+}
+
+TEST_CASE("a stale socket is replaced, another kind of file is not") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("stale");
+    {
+        const Descriptor old(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un name{};
+        name.sun_family = AF_UNIX;
+        path.copy(name.sun_path, sizeof name.sun_path - 1);
+        REQUIRE(::bind(old.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0);
+    }
+    REQUIRE(is_socket(path));
+    run_real([path, &directory]() -> Coro<> {
+        const std::string refused = co_await ending(open_unix_connection(path));
+        CHECK(refused == "ConnectionRefusedError");
+        Server server = co_await start_unix_server(echo_stream, path);
+        auto [reader, writer] = co_await open_unix_connection(path);
+        const std::string back = co_await ask_for_echo(reader, writer, "works");
+        CHECK(back == "works");
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+        CHECK_FALSE(exists(path));
+
+        const std::string file = directory.file("precious");
+        write_file(file, "data");
+        const std::string in_use = co_await ending(start_unix_server(echo_stream, file));
+        CHECK(in_use == "OSError");
+        CHECK(std::filesystem::file_size(file) == 4);
+        const std::string no_socket = co_await ending(open_unix_connection(file));
+        CHECK(no_socket == "ConnectionRefusedError");
+    });
+}
+
+TEST_CASE("close leaves a socket that has become another server's, and one that it was told to keep") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("shared");
+    run_real([path]() -> Coro<> {
+        Server first = co_await start_unix_server(echo_stream, path);
+        Server second = co_await start_unix_server(echo_stream, path);
+        first.close();
+        co_await first.wait_closed();
+        REQUIRE(is_socket(path));
+        auto [reader, writer] = co_await open_unix_connection(path);
+        const std::string back = co_await ask_for_echo(reader, writer, "second");
+        CHECK(back == "second");
+        writer.close();
+        second.close();
+        co_await second.wait_closed();
+        CHECK_FALSE(exists(path));
+
+        Server kept = co_await start_unix_server(echo_stream, path, ServerOptions().cleanup_socket(false));
+        kept.close();
+        co_await kept.wait_closed();
+        CHECK(is_socket(path));
+        // Somebody has put a file of his own there.
+        Server gone = co_await start_unix_server(echo_stream, path);
+        std::filesystem::remove(path);
+        write_file(path, "mine");
+        gone.close();
+        co_await gone.wait_closed();
+        CHECK(std::filesystem::file_size(path) == 4);
+    });
+}
+
+TEST_CASE("a server that its loop closes removes its socket too") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("dropped");
+    run_real([path]() -> Coro<> {
+        (void)co_await start_unix_server(echo_stream, path);
+        CHECK(is_socket(path));
+    });
+    CHECK_FALSE(exists(path));
+}
+
+TEST_CASE("abstract names leave no file and are free again once the server is gone") {
+    const std::string name = std::string("\0weft-test-", 11) + std::to_string(::getpid());
+    run_on_each_backend([name]() -> Coro<> {
+        for (int i = 0; i < 2; ++i) {
+            Server server = co_await start_unix_server(echo_stream, name);
+            CHECK(server.sockets().front().to_string() == "@" + name.substr(1));
+            const std::string twice = co_await ending(start_unix_server(echo_stream, name));
+            CHECK(twice == "OSError");
+            auto [reader, writer] = co_await open_unix_connection(name);
+            CHECK(writer.peername()->path() == name);
+            const std::string back = co_await ask_for_echo(reader, writer, "abstract");
+            CHECK(back == "abstract");
+            writer.close();
+            server.close();
+            co_await server.wait_closed();
+        }
+        const std::string refused = co_await ending(open_unix_connection(name));
+        CHECK(refused == "ConnectionRefusedError");
+    });
+}
+
+TEST_CASE("paths that cannot be are refused by name") {
+    run_on_each_backend([]() -> Coro<> {
+        const std::exception_ptr empty = co_await error_of(open_unix_connection(""));
+        CHECK(error_text(empty) == "ValueError: no path and sock were specified");
+        const std::exception_ptr server = co_await error_of(start_unix_server(echo_stream, ""));
+        CHECK(error_text(server) == "ValueError: no path and sock were specified");
+        const std::exception_ptr both = co_await error_of(open_unix_connection("/x", ConnectionOptions().sock(0)));
+        CHECK(error_text(both) == "ValueError: path and sock can not be specified at the same time");
+        const std::exception_ptr longer = co_await error_of(open_unix_connection(std::string(200, 'x')));
+        CHECK(error_text(longer) == "ValueError: AF_UNIX path too long: 200 bytes, at most 107");
+    });
+}
+
+TEST_CASE("a directory that may not be written: PermissionError") {
+    if (::geteuid() == 0) {
+        // Nothing is forbidden to root: a directory that is none gives the same kind of error.
+        run_real([]() -> Coro<> {
+            const std::string nowhere = co_await ending(start_unix_server(echo_stream, "/dev/null/socket"));
+            CHECK(nowhere == "OSError");
+            const std::string missing = co_await ending(start_unix_server(echo_stream, "/nonexistent/socket"));
+            CHECK(missing == "FileNotFoundError");
+        });
+        return;
+    }
+    run_real([]() -> Coro<> {
+        const std::string denied = co_await ending(start_unix_server(echo_stream, "/proc/1/socket"));
+        CHECK((denied == "PermissionError" || denied == "FileNotFoundError"));
+    });
+}
+
+TEST_CASE("connecting waits while the listener's queue is full, and can be cancelled meanwhile") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("full");
+    run_real([path]() -> Coro<> {
+        Server server = co_await start_unix_server(echo_stream, path, ServerOptions().backlog(1).start_serving(false));
+        const std::size_t before = open_descriptors();
+        std::vector<Task<std::pair<StreamReader, StreamWriter>>> clients;
+        for (int i = 0; i < 6; ++i)
+            clients.push_back(create_task(open_unix_connection(path)));
+        co_await turns(20);
+        CHECK_FALSE(clients.back().done());
+        clients.back().cancel();
+        const std::string cancelled = co_await ending(clients.back());
+        CHECK(cancelled == "CancelledError");
+        clients.pop_back();
+        co_await server.start_serving();
+        for (auto& client : clients) {
+            auto [reader, writer] = co_await client;
+            const std::string back = co_await ask_for_echo(reader, writer, "in");
+            CHECK(back == "in");
+            writer.close();
+            co_await writer.wait_closed();
+        }
+        clients.clear();
+        server.close();
+        co_await server.wait_closed();
+        CHECK(open_descriptors() < before);
+    });
+}
+
+TEST_CASE("sockets of the application: connected, listening, accepted") {
+    const TemporaryDirectory directory;
+    run_real([&directory]() -> Coro<> {
         EventLoop& loop = get_running_loop();
-        auto accepted_factory = [] { return std::make_shared<StreamReaderProtocol>(StreamReader(65536)); };
-        auto accepted = co_await loop.connect_accepted_socket(accepted_factory, pair[0]);
-        auto [reader, writer] = co_await open_connection("", 0, ConnectionOptions().sock(pair[1]));
-        writer.write("line\n");
-        StreamReader far = accepted.protocol->reader();
-        const Bytes line = co_await far.readline();
-        CHECK(line.str() == "line\n");
-        accepted.transport->close();
-        const Bytes end = co_await reader.read(-1);
-        CHECK(end.empty());
+        auto [near, far] = socket_pair();
+        Trace trace;
+        const int number = near.get();
+        auto [transport, protocol] =
+            co_await loop.connect_accepted_socket([&] { return std::make_shared<Recorder>(trace); }, near.take());
+        CHECK(transport->fileno() == number);
+        auto [reader, writer] = co_await open_connection("", 0, ConnectionOptions().sock(far.take()));
+        const std::string back = co_await ask_for_echo(reader, writer, "pair");
+        CHECK(back == "pair");
         writer.close();
         co_await writer.wait_closed();
+        co_await protocol->lost;
+        CHECK(trace.text() == "made pair lost:ok");
 
-        const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in any{};
-        any.sin_family = AF_INET;
-        any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        REQUIRE(::bind(listening, reinterpret_cast<const sockaddr*>(&any), sizeof any) == 0);
-        Server server = co_await start_server(echo, "", 0, ServerOptions().sock(listening));
-        auto [reader2, writer2] = co_await open_connection("127.0.0.1", server.sockets().front().port());
-        writer2.write("x");
-        const Bytes x = co_await reader2.readexactly(1);
-        CHECK(x.str() == "x");
-        writer2.close();
-        co_await close_server(server);
+        // A listening socket of another owner: of TCP, and of Unix with a path.
+        Descriptor listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in name{};
+        name.sin_family = AF_INET;
+        name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        REQUIRE(::bind(listening.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0);
+        Server server = co_await start_server(echo_stream, "", 0, ServerOptions().sock(listening.take()));
+        auto [tcp_reader, tcp_writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+        const std::string tcp = co_await ask_for_echo(tcp_reader, tcp_writer, "tcp");
+        CHECK(tcp == "tcp");
+        tcp_writer.close();
+        server.close();
+        co_await server.wait_closed();
 
-        const std::string both = co_await ending(open_connection("127.0.0.1", 1, ConnectionOptions().sock(0)));
-        CHECK(both == "ValueError");
-        const int datagram = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        const std::string kind = co_await ending(open_connection("", 0, ConnectionOptions().sock(datagram)));
-        CHECK(kind == "ValueError");
+        const std::exception_ptr both =
+            co_await error_of(open_connection("127.0.0.1", 80, ConnectionOptions().sock(0)));
+        CHECK(error_text(both) == "ValueError: host/port and sock can not be specified at the same time");
+        const std::exception_ptr server_both =
+            co_await error_of(start_server(echo_stream, "127.0.0.1", 0, ServerOptions().sock(0)));
+        CHECK(error_text(server_both) == "ValueError: host/port and sock can not be specified at the same time");
+        // A descriptor that is no connected socket is closed, and the error says so.
+        const int file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+        const std::string no_socket = co_await ending(open_connection("", 0, ConnectionOptions().sock(file)));
+        CHECK(no_socket == "OSError");
+        CHECK(::fcntl(file, F_GETFD) == -1);
+    });
+    run_simulated([]() -> Coro<> {
+        const std::string none = co_await ending(open_connection("", 0, ConnectionOptions().sock(0)));
+        CHECK(none == "RuntimeError");
+    });
+}
+
+TEST_CASE("a descriptor of a transport cannot be watched") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        auto [near, far] = socket_pair();
+        const int number = near.get();
+        auto [reader, writer] = co_await open_unix_connection("", ConnectionOptions().sock(near.take()));
+        const std::string error = error_of_call([&] { loop.add_reader(number, [] {}); });
+        CHECK(error.starts_with("RuntimeError: File descriptor " + std::to_string(number) +
+                                " is used by transport <Transport fd=" + std::to_string(number)));
+        CHECK(ending_of_call([&] { loop.add_writer(number, [] {}); }) == "RuntimeError");
+        writer.close();
+        co_await writer.wait_closed();
+        // The number is free again, and may be another socket's by now.
+        auto [third, fourth] = socket_pair();
+        loop.add_reader(third.get(), [] {});
+        CHECK(loop.remove_reader(third.get()));
+    });
+}
+
+TEST_CASE("Python's asyncio as the other end of a Unix socket") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("python");
+    run_real([path]() -> Coro<> {
+        Server server = co_await start_unix_server(echo_stream, path);
+        const std::string script = R"(
+import asyncio, sys
+async def main():
+    reader, writer = await asyncio.open_unix_connection(sys.argv[1])
+    data = bytes(range(256)) * 4096
+    async def send():
+        writer.write(data); await writer.drain(); writer.write_eof()
+    sending = asyncio.ensure_future(send())
+    back = await reader.read(-1)
+    await sending
+    sys.exit(0 if back == data else 3)
+asyncio.run(main())
+)";
+        Child client({"/usr/bin/python3", "-c", script, path});
+        const int status = co_await client.wait();
+        CHECK(status == 0);
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("Python's asyncio as the server of a Unix socket") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("python-server");
+    run_real([path]() -> Coro<> {
+        const std::string script = R"(
+import asyncio, sys
+async def serve(reader, writer):
+    writer.write((await reader.readline()).upper())
+    await writer.drain()
+    writer.close()
+    done.set()
+async def main():
+    global done
+    done = asyncio.Event()
+    await asyncio.start_unix_server(serve, sys.argv[1])
+    await done.wait()
+asyncio.run(main())
+)";
+        Child peer({"/usr/bin/python3", "-c", script, path});
+        std::string answer;
+        while (answer.empty()) {
+            try {
+                auto [reader, writer] = co_await open_unix_connection(path);
+                writer.write("hello\n");
+                const Bytes data = co_await reader.read(-1);
+                answer = data.str();
+            } catch (const FileNotFoundError&) {
+            } catch (const ConnectionRefusedError&) {}
+            co_await sleep(2ms);
+        }
+        CHECK(answer == "HELLO\n");
+        const int status = co_await peer.wait();
+        CHECK(status == 0);
     });
 }

@@ -13,6 +13,13 @@ inline constexpr std::size_t write_high_water = 64 * 1024;
 /// The buffer that a loop's sockets read into, in bytes, and its alignment.
 inline constexpr std::size_t read_buffer_size = 256 * 1024;
 inline constexpr std::size_t read_buffer_alignment = 64;
+/// A datagram of UDP fits into this part of that buffer; a socket takes so many fillings of the buffer in its turn.
+inline constexpr std::size_t datagram_slot_size = 64 * 1024;
+inline constexpr unsigned datagram_batches = 16;
+/// Datagrams that an awaitable endpoint keeps for receive(); later ones are dropped.
+inline constexpr std::size_t datagram_queue = 256;
+/// What a buffered datagram counts for beside its bytes.
+inline constexpr std::size_t datagram_header_size = 8;
 /// After this many dropped writes on a lost connection each further one is reported.
 inline constexpr unsigned log_threshold_for_connlost_writes = 5;
 /// How long accepting pauses after the system ran out of descriptors or memory.
@@ -38,6 +45,9 @@ inline constexpr std::chrono::milliseconds slow_callback_duration{100};
 inline constexpr std::chrono::seconds thread_join_timeout{300};
 /// Threads that look up names, so many at most for each loop.
 inline constexpr std::size_t resolver_threads = 4;
+/// Connecting to a Unix socket whose listener has no room is tried again after the first pause, then twice that, ...
+inline constexpr std::chrono::milliseconds local_connect_first_pause{1};
+inline constexpr std::chrono::milliseconds local_connect_last_pause{32};
 /// Pending connections that a listening socket queues.
 inline constexpr int listen_backlog = 100;
 

@@ -116,6 +116,12 @@ class GaiError : public OSError {
 std::exception_ptr make_os_error(std::error_code code, const std::string& what) noexcept;
 [[noreturn]] void throw_os_error(std::error_code code, const std::string& what);
 
+/// The system cannot send this file to this socket by itself, and no other way was allowed
+/// (asyncio.SendfileNotAvailableError).
+class SendfileNotAvailableError : public RuntimeError {
+    using RuntimeError::RuntimeError;
+};
+
 /// The stream ended before a read had what it asked for (asyncio.IncompleteReadError).
 class IncompleteReadError : public std::runtime_error {
 public:

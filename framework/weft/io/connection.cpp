@@ -194,6 +194,8 @@ Coro<SocketRef> connect_unix(std::string path, ConnectionOptions options) {
                                       : "path and sock can not be specified at the same time");
     Network& network = get_running_loop().backend().network();
     if (options.sock()) co_return network.adopt_stream(*options.sock());
+    if (options.local_addr() && options.local_addr()->family() != Family::local)
+        throw ValueError("the local address of a Unix socket is a path, not " + options.local_addr()->to_string());
     co_return co_await network.connect(Address::local(std::move(path)), options.local_addr());
 }
 

@@ -145,6 +145,11 @@ auto EventLoop::create_connection(F protocol_factory, std::string host, int port
     return create_connection(std::move(protocol_factory), std::move(host), port, ConnectionOptions());
 }
 
+template <class F>
+auto EventLoop::create_connection(F protocol_factory, ConnectionOptions options) {
+    return create_connection(std::move(protocol_factory), std::string(), 0, std::move(options));
+}
+
 /// Connects to a Unix socket (loop.create_unix_connection); see create_unix_server() for paths.
 template <class F>
 auto EventLoop::create_unix_connection(F protocol_factory, std::string path, ConnectionOptions options) {

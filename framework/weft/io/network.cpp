@@ -10,6 +10,11 @@ namespace {
 
 }  // namespace
 
+std::size_t StreamSocket::send_file(int, std::uint64_t, std::size_t, std::error_code& error) noexcept {
+    error = std::make_error_code(std::errc::operation_not_supported);
+    return 0;
+}
+
 DatagramRef Network::open_datagram(const std::optional<Address>&, const std::optional<Address>&,
                                    const DatagramSocketOptions&) {
     throw_unsupported("datagram sockets");

@@ -48,6 +48,10 @@ public:
     virtual std::size_t write_some(std::span<const std::byte> data, std::error_code& error) noexcept = 0;
     /// Calls on_writable once, when the socket takes bytes again or has failed.
     virtual void wait_writable() = 0;
+    /// Sends up to `count` bytes of a file from `offset` on without copying them. 0 without an error means that the
+    /// file ends there. std::errc::operation_would_block: see wait_writable(); std::errc::operation_not_supported: not
+    /// this socket, or not this file.
+    virtual std::size_t send_file(int file, std::uint64_t offset, std::size_t count, std::error_code& error) noexcept;
     virtual void shutdown_write() noexcept = 0;
     /// Ends the connection; no event is called afterwards.
     virtual void close() noexcept = 0;
@@ -121,11 +125,25 @@ private:
 
 using DatagramRef = detail::Ref<DatagramSocket>;
 
+/// A multicast group, and the interface by which it is joined: by the address it has there, or the one that the system
+/// chooses if that is Address::any() (of IPv6: its scope is the interface's number).
+class MulticastGroup {
+public:
+    MulticastGroup(Address group, Address interface) : group(std::move(group)), interface(std::move(interface)) {}
+    Address group;
+    Address interface;
+};
+
 class DatagramSocketOptions {
 public:
     DatagramSocketOptions() = default;
+    Family family = Family::unspecified;  // of a socket with neither a local nor a remote address
     bool reuse_port = false;
     bool allow_broadcast = false;
+    std::vector<MulticastGroup> groups;
+    std::optional<Address> multicast_interface;
+    std::optional<int> multicast_ttl;
+    std::optional<bool> multicast_loopback;
 };
 
 /// Closes a connected socket unless a transport took it.
@@ -171,7 +189,7 @@ public:
     bool reuse_address = true;
     bool reuse_port = false;
     bool keep_alive = false;
-    bool cleanup_socket = true;  // of a Unix socket: the file goes with the listener, if it is still this listener's
+    bool cleanup_socket = false;  // a Unix socket's file goes with the listener, if it is still the listener's
 };
 
 enum class PipeEnd : std::uint8_t { reading, writing };

@@ -16,12 +16,35 @@ void IoRegistry::shutdown() noexcept {
     auto servers = std::move(servers_);
     for (auto& server : servers)
         server->drop();
+    by_descriptor_.clear();
     auto entries = std::move(entries_);
     for (auto& entry : entries)
         entry->drop();
 }
 
+void IoRegistry::set_owner(int fd, RegistryEntry* entry) {
+    const auto index = static_cast<std::size_t>(fd);
+    if (by_descriptor_.size() <= index) by_descriptor_.resize(index + 1);
+    by_descriptor_[index] = entry;
+    entry->registry_descriptor = fd;
+}
+
+void IoRegistry::forget_owner(RegistryEntry& entry) noexcept {
+    const auto index = static_cast<std::size_t>(entry.registry_descriptor);
+    // The descriptor may have become another transport's by now.
+    if (index < by_descriptor_.size() && by_descriptor_[index] == &entry) by_descriptor_[index] = nullptr;
+}
+
+void IoRegistry::check_descriptor_free(int fd) const {
+    const auto index = static_cast<std::size_t>(fd);
+    if (index >= by_descriptor_.size() || !by_descriptor_[index]) return;
+    const RegistryEntry& owner = *by_descriptor_[index];
+    if (owner.owned_descriptor() == fd)
+        throw RuntimeError("File descriptor " + std::to_string(fd) + " is used by transport " + owner.describe_entry());
+}
+
 void IoRegistry::add(std::shared_ptr<RegistryEntry> entry) {
+    if (const int fd = entry->owned_descriptor(); fd >= 0) set_owner(fd, entry.get());
     entry->registry_index = static_cast<std::uint32_t>(entries_.size());
     entries_.push_back(std::move(entry));
 }
@@ -29,6 +52,7 @@ void IoRegistry::add(std::shared_ptr<RegistryEntry> entry) {
 void IoRegistry::remove(RegistryEntry& entry) noexcept {
     const std::uint32_t index = entry.registry_index;
     if (index >= entries_.size() || entries_[index].get() != &entry) return;
+    forget_owner(entry);
     std::shared_ptr<RegistryEntry> removed = std::move(entries_[index]);
     if (index + 1 < entries_.size()) {
         entries_[index] = std::move(entries_.back());

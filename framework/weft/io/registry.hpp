@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace weft::io {
@@ -24,7 +25,13 @@ public:
         return nullptr;
     }
 
+    /// The descriptor that is the transport's from the start to the end, or -1.
+    virtual int owned_descriptor() const noexcept { return -1; }
+    /// For errors: "<Transport fd=7 ...>".
+    virtual std::string describe_entry() const { return "<transport>"; }
+
     std::uint32_t registry_index = 0;  // the registry's
+    int registry_descriptor = -1;      // the registry's
 
 protected:
     RegistryEntry() = default;
@@ -36,6 +43,7 @@ public:
     static IoRegistry& of(EventLoop& loop);
     std::string_view name() const noexcept override { return "io"; }
     void shutdown() noexcept override;
+    void check_descriptor_free(int fd) const override;
 
     void add(std::shared_ptr<RegistryEntry> entry);
     void remove(RegistryEntry& entry) noexcept;
@@ -46,7 +54,11 @@ public:
     std::size_t transports() const noexcept { return entries_.size(); }
 
 private:
+    void set_owner(int fd, RegistryEntry* entry);
+    void forget_owner(RegistryEntry& entry) noexcept;
+
     std::vector<std::shared_ptr<RegistryEntry>> entries_;
+    std::vector<RegistryEntry*> by_descriptor_;
     std::vector<detail::Ref<ServerState>> servers_;
 };
 

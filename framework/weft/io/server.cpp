@@ -234,7 +234,7 @@ Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<
 
 Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::string path, ServerOptions options) {
     if (path.empty() == !options.sock())
-        throw ValueError(path.empty() ? "path was not specified, and no sock specified"
+        throw ValueError(path.empty() ? "no path and sock were specified"
                                       : "path and sock can not be specified at the same time");
     std::vector<Address> addresses;
     addresses.push_back(Address::local(std::move(path)));

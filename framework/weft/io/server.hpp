@@ -210,6 +210,10 @@ Coro<Server> EventLoop::create_server(F protocol_factory, std::vector<std::strin
     auto state = co_await io::make_server(std::move(factory), std::move(hosts), port, options);
     co_return Server(std::move(state));
 }
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, ServerOptions options) {
+    return create_server(std::move(protocol_factory), std::string(), 0, std::move(options));
+}
 /// Listens on a Unix socket (loop.create_unix_server); a path that starts with a zero byte is an abstract name. A
 /// socket file that is there already is replaced, anything else is an error. Never a path longer than 107 bytes:
 /// ValueError.

@@ -60,6 +60,8 @@ public:
 
     std::shared_ptr<Transport> client_of(const ServerState& server) override;
     void drop() noexcept override;
+    int owned_descriptor() const noexcept override { return fileno(); }
+    std::string describe_entry() const override { return repr(); }
 
 private:
     // ReadyNode: the connection is lost.

@@ -306,6 +306,8 @@ TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> cal
 void EventLoop::watch(int fd, FdEvent event, UniqueFunction<void()> fn) {
     check_usable();
     if (fd < 0) throw ValueError("file descriptor cannot be a negative integer (" + std::to_string(fd) + ")");
+    for (const auto& entry : registries_->services)
+        entry.service->check_descriptor_free(fd);
     unwatch(fd, event);
     const auto key = std::make_pair(fd, event);
     registries_->watched.emplace(key, nullptr);

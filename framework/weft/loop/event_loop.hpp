@@ -225,10 +225,16 @@ public:
     auto create_connection(F protocol_factory, std::string host, int port);
     template <class F>
     auto create_connection(F protocol_factory, std::string host, int port, ConnectionOptions options);
+    /// On a connected socket of the caller's: ConnectionOptions().sock(fd).
+    template <class F>
+    auto create_connection(F protocol_factory, ConnectionOptions options);
     template <class F>
     Coro<Server> create_server(F protocol_factory, std::string host, int port);
     template <class F>
     Coro<Server> create_server(F protocol_factory, std::string host, int port, ServerOptions options);
+    /// On a listening socket of the caller's: ServerOptions().sock(fd).
+    template <class F>
+    Coro<Server> create_server(F protocol_factory, ServerOptions options);
     /// Several hosts, each of them with its names and families.
     template <class F>
     Coro<Server> create_server(F protocol_factory, std::vector<std::string> hosts, int port, ServerOptions options);

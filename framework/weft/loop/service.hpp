@@ -22,6 +22,9 @@ public:
     /// Called once on the loop's thread while the loop closes; what the service holds of the loop must be let go here.
     /// Must not throw.
     virtual void shutdown() noexcept {}
+    /// Asked before a descriptor is watched for the application: throws RuntimeError if the service has it in its
+    /// hands.
+    virtual void check_descriptor_free(int fd) const { (void)fd; }
 };
 
 namespace detail {

@@ -1,5 +1,6 @@
 #include <weft/backends/asio/channel.hpp>
 
+#include <weft/backends/asio/datagram_socket.hpp>
 #include <weft/backends/asio/socket.hpp>
 #include <weft/base/exceptions.hpp>
 
@@ -21,8 +22,9 @@ constexpr bool wait_is_over = true;
 #endif
 }  // namespace
 
-void ReactorChannel::start(int kind, Operation& operation, bool try_now) {
-    AsioStreamSocket& socket = read_.socket;
+template <class Socket>
+void ReactorChannel<Socket>::start(int kind, Operation& operation, bool try_now) {
+    Socket& socket = read_.socket;
     Reactor& reactor = socket.context().reactor;
     if (!std::exchange(registered_, true)) {
         // Made here and not earlier, so that no event can come before the operation that waits for it.
@@ -32,7 +34,8 @@ void ReactorChannel::start(int kind, Operation& operation, bool try_now) {
     reactor.start_op(kind, socket.native_handle(), registration_, &operation, true, try_now);
 }
 
-bool ReactorChannel::watch() {
+template <class Socket>
+bool ReactorChannel<Socket>::watch() {
     if (watching_) return false;
     const bool first = !registered_;
     watching_ = true;
@@ -44,35 +47,39 @@ bool ReactorChannel::watch() {
     return first;
 }
 
-void ReactorChannel::wait_write() {
-    auto* operation = new WriteOperation(detail::Ref<AsioStreamSocket>(&read_.socket));
+template <class Socket>
+void ReactorChannel<Socket>::wait_write() {
+    auto* operation = new WriteOperation(detail::Ref<Socket>(&read_.socket));
     start(Reactor::write_op, *operation, false);
 }
 
-void ReactorChannel::close() noexcept {
-    AsioStreamSocket& socket = read_.socket;
+template <class Socket>
+void ReactorChannel<Socket>::close() noexcept {
+    Socket& socket = read_.socket;
     Reactor& reactor = socket.context().reactor;
     if (registered_) reactor.deregister_descriptor(socket.native_handle(), registration_, true);
     ::close(socket.native_handle());
     if (registered_) reactor.cleanup_descriptor_data(registration_);
 }
 
-ReactorChannel::Operation::status ReactorChannel::ReadOperation::perform(Operation* base) {
-    AsioStreamSocket& socket = static_cast<ReadOperation*>(base)->socket;
+template <class Socket>
+typename ReactorChannel<Socket>::Operation::status ReactorChannel<Socket>::ReadOperation::perform(Operation* base) {
+    Socket& socket = static_cast<ReadOperation*>(base)->socket;
     // Asio tries at once when a wait begins; what is there is read in its turn.
-    if (socket.channel().starting_) return not_done;
+    if (socket.channel().starting_) return Operation::not_done;
     switch (socket.take_event()) {
-    case AsioStreamSocket::Event::nothing: return not_done;
-    case AsioStreamSocket::Event::received: return wait_is_over ? done : not_done;
-    case AsioStreamSocket::Event::stop: break;
+    case ReadEvent::nothing: return Operation::not_done;
+    case ReadEvent::received: return wait_is_over ? Operation::done : Operation::not_done;
+    case ReadEvent::stop: break;
     }
-    return done;
+    return Operation::done;
 }
 
-void ReactorChannel::ReadOperation::complete(void* owner, asio::detail::scheduler_operation* base,
-                                             const boost::system::error_code&, std::size_t) {
+template <class Socket>
+void ReactorChannel<Socket>::ReadOperation::complete(void* owner, asio::detail::scheduler_operation* base,
+                                                     const boost::system::error_code&, std::size_t) {
     const auto* self = static_cast<ReadOperation*>(base);
-    const auto socket = detail::Ref<AsioStreamSocket>::adopt(&self->socket);
+    const auto socket = detail::Ref<Socket>::adopt(&self->socket);
     if (!owner) return;  // the io_context is ending
     socket->channel().watching_ = false;
     if (self->ec_)
@@ -81,11 +88,9 @@ void ReactorChannel::ReadOperation::complete(void* owner, asio::detail::schedule
         socket->watch_ended();
 }
 
-ReactorChannel::WriteOperation::WriteOperation(detail::Ref<AsioStreamSocket> socket) noexcept
-    : Operation(boost::system::error_code(), &perform, &complete), socket_(std::move(socket)) {}
-
-void ReactorChannel::WriteOperation::complete(void* owner, asio::detail::scheduler_operation* base,
-                                              const boost::system::error_code&, std::size_t) {
+template <class Socket>
+void ReactorChannel<Socket>::WriteOperation::complete(void* owner, asio::detail::scheduler_operation* base,
+                                                      const boost::system::error_code&, std::size_t) {
     const std::unique_ptr<WriteOperation> self(static_cast<WriteOperation*>(base));
     const auto socket = self->socket_;
     if (owner) socket->write_ready();
@@ -93,33 +98,45 @@ void ReactorChannel::WriteOperation::complete(void* owner, asio::detail::schedul
 
 #else
 
-WaitChannel::WaitChannel(AsioStreamSocket& socket) : socket_(socket), waiter_(socket.context().io.get_executor()) {
+template <class Socket>
+WaitChannel<Socket>::WaitChannel(Socket& socket) : socket_(socket), waiter_(socket.context().io.get_executor()) {
     // The family only matters to calls that are not made here.
     boost::system::error_code error;
     waiter_.assign(asio::ip::tcp::v4(), socket.native_handle(), error);
     if (error) throw_os_error(to_std(error), "cannot watch socket");
 }
 
-bool WaitChannel::watch() {
+template <class Socket>
+bool WaitChannel<Socket>::watch() {
     if (std::exchange(watching_, true)) return true;
     waiter_.async_wait(asio::socket_base::wait_read,
-                       [this, socket = detail::Ref<AsioStreamSocket>(&socket_)](const boost::system::error_code&) {
+                       [this, socket = detail::Ref<Socket>(&socket_)](const boost::system::error_code&) {
                            watching_ = false;
                            socket->take_event();
                        });
     return true;
 }
 
-void WaitChannel::wait_write() {
-    waiter_.async_wait(asio::socket_base::wait_write, [socket = detail::Ref<AsioStreamSocket>(&socket_)](
+template <class Socket>
+void WaitChannel<Socket>::wait_write() {
+    waiter_.async_wait(asio::socket_base::wait_write, [socket = detail::Ref<Socket>(&socket_)](
                                                           const boost::system::error_code&) { socket->write_ready(); });
 }
 
-void WaitChannel::close() noexcept {
+template <class Socket>
+void WaitChannel<Socket>::close() noexcept {
     boost::system::error_code ignored;  // the descriptor is gone in any case
     waiter_.close(ignored);
 }
 
+#endif
+
+#ifdef WEFT_ASIO_REACTOR_CHANNEL
+template class ReactorChannel<AsioStreamSocket>;
+template class ReactorChannel<AsioDatagramSocket>;
+#else
+template class WaitChannel<AsioStreamSocket>;
+template class WaitChannel<AsioDatagramSocket>;
 #endif
 
 }  // namespace weft::asio_backend

@@ -12,7 +12,10 @@
 
 #include <boost/asio/ip/tcp.hpp>
 
+#include <cstdint>
+#include <memory>
 #include <system_error>
+#include <utility>
 
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
 #include <boost/asio/detail/reactor_op.hpp>
@@ -20,12 +23,21 @@
 
 namespace weft::asio_backend {
 
+/// What came of an event.
+enum class ReadEvent : std::uint8_t {
+    nothing,   // there was no data, or it is read later
+    received,  // the context has data to deliver
+    stop       // nobody wants data, or the stream has ended: no more events
+};
+
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
 
+/// A Socket has context(), channel(), native_handle(), references, and the functions named here.
+template <class Socket>
 class ReactorChannel {
 public:
     /// The descriptor stays the socket's until close().
-    explicit ReactorChannel(AsioStreamSocket& socket) noexcept : read_(socket) {}
+    explicit ReactorChannel(Socket& socket) noexcept : read_(socket) {}
     /// From now on socket.take_event() is called whenever there may be data, until it says stop. True if this is the
     /// first watch, so that an event will tell of what is there already.
     bool watch();
@@ -40,51 +52,55 @@ private:
 
     class ReadOperation final : public Operation {
     public:
-        explicit ReadOperation(AsioStreamSocket& socket) noexcept
+        explicit ReadOperation(Socket& socket) noexcept
             : Operation(boost::system::error_code(), &perform, &complete), socket(socket) {}
-        AsioStreamSocket& socket;
+        Socket& socket;
 
     private:
-        static status perform(Operation* base);
+        static typename Operation::status perform(Operation* base);
         static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
                              const boost::system::error_code&, std::size_t);
     };
     class WriteOperation final : public Operation {
     public:
-        explicit WriteOperation(detail::Ref<AsioStreamSocket> socket) noexcept;
+        explicit WriteOperation(detail::Ref<Socket> socket) noexcept
+            : Operation(boost::system::error_code(), &perform, &complete), socket_(std::move(socket)) {}
 
     private:
-        static status perform(Operation*) { return done; }
+        static typename Operation::status perform(Operation*) { return Operation::done; }
         static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
                              const boost::system::error_code&, std::size_t);
-        detail::Ref<AsioStreamSocket> socket_;
+        detail::Ref<Socket> socket_;
     };
 
     void start(int kind, Operation& operation, bool try_now);
 
-    Reactor::per_descriptor_data registration_{};
+    typename Reactor::per_descriptor_data registration_{};
     ReadOperation read_;
     bool registered_ = false;  // the first wait registers
     bool watching_ = false;    // read_ is in the reactor's queue
     bool starting_ = false;    // it is being put there
 };
-using Channel = ReactorChannel;
+template <class Socket>
+using Channel = ReactorChannel<Socket>;
 
 #else
 
+template <class Socket>
 class WaitChannel {
 public:
-    explicit WaitChannel(AsioStreamSocket& socket);
+    explicit WaitChannel(Socket& socket);
     bool watch();
     void wait_write();
     void close() noexcept;
 
 private:
-    AsioStreamSocket& socket_;
+    Socket& socket_;
     boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type> waiter_;
     bool watching_ = false;
 };
-using Channel = WaitChannel;
+template <class Socket>
+using Channel = WaitChannel<Socket>;
 
 #endif
 

@@ -1,8 +1,8 @@
 #include <weft/backends/asio/name_lookup.hpp>
 
-#include <weft/backends/asio/socket_address.hpp>
 #include <weft/base/constants.hpp>
 #include <weft/base/exceptions.hpp>
+#include <weft/io/socket_name.hpp>
 
 #include <netdb.h>
 #include <netinet/in.h>
@@ -26,16 +26,6 @@ std::error_code gai_code(int code) noexcept {
     return code == EAI_SYSTEM ? std::error_code(errno, std::system_category()) : std::error_code(code, category);
 }
 
-int family_number(Family family) noexcept {
-    switch (family) {
-    case Family::ipv4: return AF_INET;
-    case Family::ipv6: return AF_INET6;
-    case Family::local: return AF_UNIX;
-    case Family::unspecified: break;
-    }
-    return AF_UNSPEC;
-}
-
 int kind_number(SocketKind kind) noexcept {
     switch (kind) {
     case SocketKind::stream: return SOCK_STREAM;
@@ -47,7 +37,7 @@ int kind_number(SocketKind kind) noexcept {
 
 std::vector<AddrInfo> look_up(const std::string& host, const std::string& service, const AddrInfoHints& hints) {
     addrinfo wanted{};
-    wanted.ai_family = family_number(hints.family());
+    wanted.ai_family = io::system_family(hints.family());
     wanted.ai_socktype = kind_number(hints.kind());
     wanted.ai_protocol = hints.protocol();
     wanted.ai_flags = hints.flags();
@@ -60,16 +50,16 @@ std::vector<AddrInfo> look_up(const std::string& host, const std::string& servic
     for (const addrinfo* entry = answer; entry; entry = entry->ai_next) {
         const bool stream = entry->ai_socktype == SOCK_STREAM;
         if (!stream && entry->ai_socktype != SOCK_DGRAM) continue;  // raw sockets are not for here
-        const auto address = address_of(*entry->ai_addr, entry->ai_addrlen);
-        if (!address) continue;
-        found.emplace_back(*address, stream ? SocketKind::stream : SocketKind::datagram, entry->ai_protocol,
+        const Address address = io::SocketName::read(entry->ai_addr, entry->ai_addrlen);
+        if (address.family() == Family::unspecified) continue;
+        found.emplace_back(address, stream ? SocketKind::stream : SocketKind::datagram, entry->ai_protocol,
                            entry->ai_canonname ? entry->ai_canonname : "");
     }
     return found;
 }
 
 std::pair<std::string, std::string> look_up_address(const Address& address, int flags) {
-    const SystemAddress system(address);
+    const io::SocketName system(address);
     char host[NI_MAXHOST] = "";
     char service[NI_MAXSERV] = "";
     const int error = ::getnameinfo(system.data(), system.size(), host, sizeof host, service, sizeof service, flags);

@@ -1,14 +1,14 @@
 #include <weft/backends/asio/network.hpp>
 
+#include <weft/backends/asio/datagram_socket.hpp>
+#include <weft/backends/asio/descriptor.hpp>
 #include <weft/backends/asio/listener.hpp>
 #include <weft/backends/asio/pipe.hpp>
 #include <weft/backends/asio/socket.hpp>
-#include <weft/backends/asio/socket_address.hpp>
+#include <weft/base/constants.hpp>
+#include <weft/io/socket_name.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/tasks/sleep.hpp>
-
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -20,7 +20,7 @@
 namespace weft::asio_backend {
 
 namespace asio = boost::asio;
-using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, IoExecutor>;
+using asio::ip::tcp;
 
 std::error_code to_std(const boost::system::error_code& error) {
     // Asio's system errors carry errno values in a category of Boost's.
@@ -29,47 +29,40 @@ std::error_code to_std(const boost::system::error_code& error) {
     return error;
 }
 
-namespace {
-
-constexpr std::chrono::milliseconds longest_pause{50};
-
-std::error_code last_error() noexcept {
-    return std::error_code(errno, std::system_category());
+tcp::endpoint to_endpoint(const Address& address) {
+    if (address.family() == Family::ipv4) {
+        asio::ip::address_v4::bytes_type bytes{};
+        std::copy_n(address.bytes().begin(), bytes.size(), bytes.begin());
+        return tcp::endpoint(asio::ip::address_v4(bytes), address.port());
+    }
+    asio::ip::address_v6::bytes_type bytes{};
+    std::copy_n(address.bytes().begin(), bytes.size(), bytes.begin());
+    return tcp::endpoint(asio::ip::address_v6(bytes, address.scope()), address.port());
 }
+
+Address to_address(const tcp::endpoint& endpoint) {
+    std::array<std::uint8_t, 16> bytes{};
+    if (endpoint.address().is_v4()) {
+        const auto source = endpoint.address().to_v4().to_bytes();
+        std::copy(source.begin(), source.end(), bytes.begin());
+        return Address(Family::ipv4, bytes, endpoint.port());
+    }
+    const asio::ip::address_v6 v6 = endpoint.address().to_v6();
+    const auto source = v6.to_bytes();
+    std::copy(source.begin(), source.end(), bytes.begin());
+    return Address(Family::ipv6, bytes, endpoint.port(), static_cast<std::uint32_t>(v6.scope_id()));
+}
+
+namespace {
 
 void check(const boost::system::error_code& error, const std::string& what) {
     if (error) throw_os_error(to_std(error), what);
 }
 
-}  // namespace
-
-io::SocketRef open_socket(SocketContext& context, int descriptor) {
-    try {
-        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor));
-    } catch (...) {
-        ::close(descriptor);
-        throw;
-    }
-}
-
-namespace {
-
-/// A Unix socket connects at once, unless its server has too many connections to accept; nothing tells when it has
-/// room.
-Coro<> connect_local(int fd, Address remote) {
-    const SystemAddress target(remote);
-    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
-    for (Duration pause = std::chrono::milliseconds(1);; pause = std::min<Duration>(2 * pause, longest_pause)) {
-        if (::connect(fd, target.data(), target.size()) == 0) co_return;
-        if (errno != EAGAIN) throw_os_error(last_error(), "Connect call failed " + remote.to_string());
-        co_await sleep(pause);
-    }
-}
-
 /// Closes a socket that was not released.
 class CloseAtEnd {
 public:
-    explicit CloseAtEnd(Socket& socket) noexcept : socket_(socket) {}
+    explicit CloseAtEnd(TcpSocket& socket) noexcept : socket_(socket) {}
     CloseAtEnd(const CloseAtEnd&) = delete;
     CloseAtEnd& operator=(const CloseAtEnd&) = delete;
     ~CloseAtEnd() {
@@ -78,10 +71,19 @@ public:
     }
 
 private:
-    Socket& socket_;
+    TcpSocket& socket_;
 };
 
 }  // namespace
+
+io::SocketRef open_stream_socket(SocketContext& context, int descriptor) {
+    try {
+        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor));
+    } catch (...) {
+        ::close(descriptor);
+        throw;
+    }
+}
 
 // AsioNetwork
 
@@ -96,65 +98,85 @@ void AsioNetwork::close() noexcept {
 }
 
 Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> local) {
+    if (remote.family() == Family::local) co_return co_await connect_local(std::move(remote), std::move(local));
     // Shared with the operation in flight; if this coroutine ends first, the socket is closed at once.
-    auto socket = std::make_shared<Socket>(context_.get_executor());
+    auto socket = std::make_shared<TcpSocket>(context_.get_executor());
     const CloseAtEnd guard(*socket);
-    const SystemAddress target(remote);
-    const int family = target.data()->sa_family;
+    const tcp::endpoint endpoint = to_endpoint(remote);
     boost::system::error_code error;
-    const int created = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (created < 0) throw_os_error(last_error(), "socket");
-    socket->assign(asio::generic::stream_protocol(family, 0), created, error);
-    if (error) ::close(created);
+    socket->open(endpoint.protocol(), error);
     check(error, "socket");
     if (local) {
-        const int on = 1;
-        if (local->family() != Family::local) ::setsockopt(created, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        const SystemAddress own(*local);
-        if (::bind(created, own.data(), own.size()) != 0)
-            throw_os_error(last_error(), "error while attempting to bind on address " + local->to_string());
+        socket->set_option(tcp::socket::reuse_address(true), error);
+        socket->bind(to_endpoint(*local), error);
+        check(error, "error while attempting to bind on address " + local->to_string());
     }
-    if (remote.family() == Family::local) {
-        co_await connect_local(created, remote);
-    } else {
-        Future<> connected = loop_->create_future<void>();
-        const asio::generic::stream_protocol::endpoint endpoint(target.data(), target.size());
-        socket->async_connect(
-            endpoint, [connected, remote, socket, sockets = sockets_](const boost::system::error_code& result) mutable {
-                if (connected.done()) return;
-                if (result)
-                    connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
-                else
-                    connected.set_result();
-            });
-        co_await connected;
-    }
+    Future<> connected = loop_->create_future<void>();
+    socket->async_connect(
+        endpoint, [connected, remote, socket, sockets = sockets_](const boost::system::error_code& result) mutable {
+            if (connected.done()) return;
+            if (result)
+                connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
+            else
+                connected.set_result();
+        });
+    co_await connected;
     const int descriptor = socket->release(error);
     check(error, "connect");
-    co_return open_socket(*sockets_, descriptor);
+    co_return open_stream_socket(*sockets_, descriptor);
 }
 
 std::unique_ptr<io::Listener> AsioNetwork::listen(const Address& address, const io::ListenOptions& options,
                                                   io::ListenerEvents& events) {
-    return std::make_unique<AsioListener>(context_, *sockets_, address, options, events);
+    return std::make_unique<AsioListener>(*sockets_, address, options, events);
 }
 
 std::unique_ptr<io::Listener> AsioNetwork::adopt_listener(int fd, const io::ListenOptions& options,
                                                           io::ListenerEvents& events) {
-    return std::make_unique<AsioListener>(context_, *sockets_, fd, options, events);
+    return std::make_unique<AsioListener>(*sockets_, fd, options, events);
+}
+
+Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Address> local) {
+    const std::string what = "Connect call failed " + remote.to_string();
+    OwnedDescriptor socket(check_call(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
+    if (local) {
+        const io::SocketName own(*local);
+        check_call(::bind(socket.get(), own.data(), own.size()),
+                   "error while attempting to bind on address " + local->to_string());
+    }
+    const io::SocketName name(remote);
+    auto pause = constants::local_connect_first_pause;
+    while (::connect(socket.get(), name.data(), name.size()) != 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) throw_os_error(last_error(), what);
+        // The listener's queue is full, and the system does not tell when there is room.
+        co_await sleep(pause);
+        pause = std::min(pause * 2, constants::local_connect_last_pause);
+    }
+    co_return open_stream_socket(*sockets_, socket.take());
 }
 
 io::SocketRef AsioNetwork::adopt_stream(int fd) {
+    OwnedDescriptor socket(fd);
+    const int flags = check_call(::fcntl(fd, F_GETFL), "socket");
+    check_call(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "socket");
     int type = 0;
     socklen_t size = sizeof type;
-    const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-    if (!is_socket || type != SOCK_STREAM) {
-        const std::error_code error = last_error();
-        ::close(fd);
-        if (!is_socket) throw_os_error(error, "file descriptor " + std::to_string(fd));
-        throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
-    }
-    return open_socket(*sockets_, fd);
+    check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
+    if (type != SOCK_STREAM) throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
+    io::SocketName peer;
+    check_call(::getpeername(fd, peer.data(), peer.size_address()), "socket");
+    socket.take();
+    return open_stream_socket(*sockets_, fd);
+}
+
+io::DatagramRef AsioNetwork::open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                           const io::DatagramSocketOptions& options) {
+    return open_datagram_socket(*sockets_, local, remote, options);
+}
+
+io::DatagramRef AsioNetwork::adopt_datagram(int fd) {
+    return adopt_datagram_socket(*sockets_, fd);
 }
 
 io::SocketRef AsioNetwork::adopt_pipe(int fd, io::PipeEnd end) {

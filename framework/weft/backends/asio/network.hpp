@@ -5,12 +5,15 @@
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>
 
+#include <boost/asio/ip/tcp.hpp>
+
 #include <memory>
 #include <vector>
 
 namespace weft::asio_backend {
 
 using IoExecutor = IoContext::executor_type;
+using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, IoExecutor>;
 
 class AsioNetwork final : public io::Network {
 public:
@@ -23,6 +26,9 @@ public:
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
     io::SocketRef adopt_stream(int fd) override;
+    io::DatagramRef open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                  const io::DatagramSocketOptions& options) override;
+    io::DatagramRef adopt_datagram(int fd) override;
     std::unique_ptr<io::Listener> adopt_listener(int fd, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) override;
     io::SocketRef adopt_pipe(int fd, io::PipeEnd end) override;
@@ -34,14 +40,18 @@ public:
     SocketContext& sockets() const noexcept { return *sockets_; }
 
 private:
+    Coro<io::SocketRef> connect_local(Address remote, std::optional<Address> local);
+
     IoContext& context_;
     EventLoop* loop_ = nullptr;
     detail::Ref<SocketContext> sockets_;
     NameLookup names_;
 };
 
+boost::asio::ip::tcp::endpoint to_endpoint(const Address& address);
+Address to_address(const boost::asio::ip::tcp::endpoint& endpoint);
 /// A stream socket on the descriptor, which is closed if that fails.
-io::SocketRef open_socket(SocketContext& context, int descriptor);
+io::SocketRef open_stream_socket(SocketContext& context, int descriptor);
 std::error_code to_std(const boost::system::error_code& error);
 
 }  // namespace weft::asio_backend

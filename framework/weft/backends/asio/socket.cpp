@@ -1,6 +1,6 @@
 #include <weft/backends/asio/socket.hpp>
 
-#include <weft/backends/asio/socket_address.hpp>
+#include <weft/io/socket_name.hpp>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -130,10 +130,9 @@ namespace {
 
 template <class Function>
 std::optional<Address> name_of(int descriptor, Function function) {
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    if (function(descriptor, reinterpret_cast<sockaddr*>(&name), &size) != 0) return std::nullopt;
-    return address_of(reinterpret_cast<const sockaddr&>(name), size);
+    io::SocketName name;
+    if (function(descriptor, name.data(), name.size_address()) != 0) return std::nullopt;
+    return name.address();
 }
 
 }  // namespace

@@ -26,13 +26,8 @@ public:
     // For the channel and the network.
 
     SocketContext& context() const noexcept { return context_; }
-    Channel& channel() noexcept { return channel_; }
-    /// What came of an event.
-    enum class Event : std::uint8_t {
-        nothing,   // there was no data, or it is read later
-        received,  // the context has data to deliver
-        stop       // nobody wants data, or the stream has ended: no more events
-    };
+    Channel<AsioStreamSocket>& channel() noexcept { return channel_; }
+    using Event = ReadEvent;
     /// There may be data: reads it, or notes that it must be read later. Calls nobody back.
     Event take_event();
     /// Events have stopped.
@@ -60,7 +55,7 @@ private:
     bool read_queued_ : 1 = false;  // with SocketContext::queue()
     bool ended_ : 1 = false;
     bool closed_ : 1 = false;
-    Channel channel_;
+    Channel<AsioStreamSocket> channel_;
 };
 
 }  // namespace weft::asio_backend

@@ -1,5 +1,6 @@
 #include <weft/backends/asio/socket_context.hpp>
 
+#include <weft/backends/asio/datagram_socket.hpp>
 #include <weft/backends/asio/socket.hpp>
 #include <weft/base/constants.hpp>
 
@@ -31,13 +32,17 @@ SocketContext::~SocketContext() {
     ::operator delete(buffer_, buffer_alignment);
 }
 
+std::byte* SocketContext::buffer() noexcept {
+    if (!buffer_)
+        buffer_ = static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
+    return buffer_;
+}
+
 bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
     drained = false;
     count_ = 0;
-    if (!buffer_)
-        buffer_ = static_cast<std::byte*>(::operator new(constants::read_buffer_size, buffer_alignment, std::nothrow));
     ssize_t count = -1;
-    iovec vector{buffer_, constants::read_buffer_size};
+    iovec vector{buffer(), constants::read_buffer_size};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     msghdr message{};
     message.msg_iov = &vector;
@@ -100,7 +105,35 @@ bool SocketContext::read_all_queued() {
     return delivered;
 }
 
+void SocketContext::note_ready(AsioDatagramSocket& socket) noexcept {
+    socket.add_ref();
+    socket.next_ready = nullptr;
+    (last_ready_ ? last_ready_->next_ready : first_ready_) = &socket;
+    last_ready_ = &socket;
+}
+
+detail::Ref<AsioDatagramSocket> SocketContext::take_ready() noexcept {
+    AsioDatagramSocket* socket = first_ready_;
+    first_ready_ = socket->next_ready;
+    if (!first_ready_) last_ready_ = nullptr;
+    return detail::Ref<AsioDatagramSocket>::adopt(socket);
+}
+
+bool SocketContext::deliver_datagrams() {
+    // Those that have more than their share come again next time.
+    const AsioDatagramSocket* last = last_ready_;
+    bool delivered = false;
+    for (bool more = true; more && first_ready_;) {
+        const auto socket = take_ready();
+        more = socket.get() != last;
+        delivered |= socket->receive_some();
+    }
+    return delivered;
+}
+
 void SocketContext::clear() noexcept {
+    while (first_ready_)
+        take_ready();
     while (first_queued_)
         take_queued();
 }

@@ -23,6 +23,7 @@ namespace weft::asio_backend {
 
 using IoContext = boost::asio::io_context;
 
+class AsioDatagramSocket;
 class AsioStreamSocket;
 
 /// Everything that waits for the system holds a reference: sockets, listeners, operations in flight, watches of
@@ -56,14 +57,24 @@ public:
     /// Has the socket read again in the next read_queued(). It must not be queued.
     void queue(AsioStreamSocket& socket) noexcept;
 
+    /// Has the socket receive in the next deliver() or read_queued(). It must not be noted already.
+    void note_ready(AsioDatagramSocket& socket) noexcept;
+    /// The buffer; null if there is no memory for it. It is free while nothing is_reading().
+    std::byte* buffer() noexcept;
+
     // For the backend's poll.
 
     /// Delivers what the last completion has received, if it has.
     void deliver() {
         if (reader_) deliver_read();
+        if (first_ready_) deliver_datagrams();
     }
     /// Reads from each queued socket and delivers; true if one had something.
-    bool read_queued() { return first_queued_ && read_all_queued(); }
+    bool read_queued() {
+        bool delivered = first_ready_ && deliver_datagrams();
+        if (first_queued_) delivered |= read_all_queued();
+        return delivered;
+    }
     /// Lets go of the queued sockets.
     void clear() noexcept;
 
@@ -71,6 +82,8 @@ private:
     ~SocketContext();
     void deliver_read();
     bool read_all_queued();
+    bool deliver_datagrams();
+    detail::Ref<AsioDatagramSocket> take_ready() noexcept;
     detail::Ref<AsioStreamSocket> take_queued() noexcept;
 
     std::byte* buffer_ = nullptr;  // made by the first read
@@ -80,6 +93,8 @@ private:
     detail::Ref<AsioStreamSocket> reader_;
     AsioStreamSocket* first_queued_ = nullptr;  // each is held
     AsioStreamSocket* last_queued_ = nullptr;
+    AsioDatagramSocket* first_ready_ = nullptr;  // each is held
+    AsioDatagramSocket* last_ready_ = nullptr;
 };
 
 }  // namespace weft::asio_backend

@@ -1,6 +1,7 @@
 #include <weft/backends/sim/network.hpp>
 
 #include <weft/backends/sim/backend.hpp>
+#include <weft/backends/sim/datagram.hpp>
 #include <weft/tasks/sleep.hpp>
 
 #include <algorithm>
@@ -209,7 +210,7 @@ io::SocketRef SimNetwork::join_listener(const Address& own, const Address& remot
     io::SocketGuard client_guard(client);
     io::SocketGuard server_guard(server);
     SimListener* listener = find_listener(remote);
-    if (!listener && remote.family() == Family::local)
+    if (!listener && !remote.path().empty() && remote.path().front() != '\0')
         throw_os_error(std::make_error_code(std::errc::no_such_file_or_directory),
                        "Connect call failed " + remote.to_string());
     if (!listener || !listener->offer(server))
@@ -224,11 +225,15 @@ std::uint16_t SimNetwork::free_port() {
     return last_port_;
 }
 
+/// Where a connection comes from: with a port.
+Address SimNetwork::local_name(const std::optional<Address>& wanted, const Address& remote) {
+    Address own = wanted.value_or(remote.with_port(0));
+    return own.port() == 0 ? own.with_port(free_port()) : own;
+}
+
 Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> local) {
     EventLoop& loop = backend_.loop();
-    Address own = remote.family() == Family::local ? Address::local("") : remote.with_port(0);
-    if (local) own = *local;
-    if (own.family() != Family::local && own.port() == 0) own = own.with_port(free_port());
+    Address own = remote.family() == Family::local ? local.value_or(Address::local({})) : local_name(local, remote);
     Future<io::SocketRef> connected = loop.create_future<io::SocketRef>();
     const auto slow = connect_latency_.find(remote.with_port(0));
     const Duration latency = slow == connect_latency_.end() ? latency_ : slow->second;
@@ -257,16 +262,64 @@ Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> l
 
 std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) {
-    // A second server takes a path over, as it replaces the file of the first.
-    if (address.family() == Family::local)
-        return std::make_unique<SimListener>(*this, address, options.backlog, events);
     Address bound = address;
-    while (bound.port() == 0 || (address.port() == 0 && listeners_.contains(bound)))
+    // A simulated Unix socket is a name in the network: it has no file, so none is ever stale.
+    while (address.family() != Family::local &&
+           (bound.port() == 0 || (address.port() == 0 && listeners_.contains(bound))))
         bound = address.with_port(free_port());
     if (listeners_.contains(bound))
         throw_os_error(std::make_error_code(std::errc::address_in_use),
                        "error while attempting to bind on address " + bound.to_string());
     return std::make_unique<SimListener>(*this, bound, options.backlog, events);
+}
+
+// Datagrams
+
+io::DatagramRef SimNetwork::open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                          const io::DatagramSocketOptions& options) {
+    auto socket = detail::Ref<SimDatagramSocket>::adopt(new SimDatagramSocket(*this, local, remote, options));
+    if (remote && remote->family() == Family::local && datagram_receivers(*remote, *socket->local_address()).empty())
+        throw_os_error(std::make_error_code(std::errc::no_such_file_or_directory),
+                       "Connect call failed " + remote->to_string());
+    return socket;
+}
+
+Address SimNetwork::with_free_datagram_port(Address address) {
+    do
+        address = address.with_port(free_port());
+    while (datagram_sockets_.contains(address));
+    return address;
+}
+
+void SimNetwork::add_datagram_socket(const Address& address, SimDatagramSocket& socket) {
+    const bool has_name = address.family() != Family::local || !address.path().empty();
+    for (auto [at, end] = datagram_sockets_.equal_range(address); has_name && at != end; ++at)
+        if (!at->second->shares_port() || !socket.shares_port())
+            throw_os_error(std::make_error_code(std::errc::address_in_use),
+                           "error while attempting to bind on address " + address.to_string());
+    datagram_sockets_.emplace(address, &socket);
+}
+
+void SimNetwork::remove_datagram_socket(const Address& address, SimDatagramSocket& socket) noexcept {
+    for (auto [at, end] = datagram_sockets_.equal_range(address); at != end; ++at) {
+        if (at->second != &socket) continue;
+        datagram_sockets_.erase(at);
+        return;
+    }
+}
+
+std::vector<detail::Ref<SimDatagramSocket>> SimNetwork::datagram_receivers(const Address& to,
+                                                                           const Address& from) const {
+    std::vector<detail::Ref<SimDatagramSocket>> receivers;
+    for (const auto& [address, socket] : datagram_sockets_)
+        if (socket->accepts(to, from)) receivers.emplace_back(socket);
+    // A socket of this very address before one of every interface; the connected one before the others.
+    if (receivers.size() < 2 || SimDatagramSocket::is_addressed_with_others(to)) return receivers;
+    const auto best = std::max_element(receivers.begin(), receivers.end(),
+                                       [](const auto& a, const auto& b) { return a->rank() < b->rank(); });
+    detail::Ref<SimDatagramSocket> chosen = *best;
+    receivers.assign(1, std::move(chosen));
+    return receivers;
 }
 
 Coro<std::vector<AddrInfo>> SimNetwork::getaddrinfo(std::string host, std::string service, AddrInfoHints hints) {

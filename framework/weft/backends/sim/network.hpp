@@ -1,6 +1,6 @@
 #pragma once
-// SimNetwork: stream connections between tasks of one loop, in memory and in order. Each direction holds a bounded
-// number of bytes, so that back-pressure is felt; each delivery is an event of the backend after `latency`.
+// SimNetwork: connections and datagrams between tasks of one loop, in memory and in order. Each direction holds a
+// bounded number of bytes, so that back-pressure is felt; each delivery is an event of the backend after `latency`.
 
 #include <weft/io/network.hpp>
 
@@ -12,6 +12,7 @@
 namespace weft::sim {
 
 class SimBackend;
+class SimDatagramSocket;
 class SimListener;
 class SimSocket;
 
@@ -23,6 +24,8 @@ public:
     Coro<io::SocketRef> connect(Address remote, std::optional<Address> local) override;
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
+    io::DatagramRef open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
+                                  const io::DatagramSocketOptions& options) override;
     /// Knows `localhost`, what add_name() was told and ports by number; GaiError for the rest.
     Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
     /// The first name that add_name() gave the address, else the address itself; the port as a number.
@@ -39,14 +42,25 @@ public:
     std::size_t capacity() const noexcept { return capacity_; }
     SimBackend& backend() noexcept { return backend_; }
 
+    // For datagram sockets.
+
+    Address with_free_datagram_port(Address address);
+    /// Throws the typed OSError if the address is taken.
+    void add_datagram_socket(const Address& address, SimDatagramSocket& socket);
+    void remove_datagram_socket(const Address& address, SimDatagramSocket& socket) noexcept;
+    /// Who gets a datagram: of several sockets that share an address one, of a group all.
+    std::vector<detail::Ref<SimDatagramSocket>> datagram_receivers(const Address& to, const Address& from) const;
+
 private:
     friend class SimListener;
     SimListener* find_listener(const Address& address) const;
     io::SocketRef join_listener(const Address& own, const Address& remote);
+    Address local_name(const std::optional<Address>& wanted, const Address& remote);
     std::uint16_t free_port();
 
     SimBackend& backend_;
     std::map<Address, SimListener*> listeners_;
+    std::multimap<Address, SimDatagramSocket*> datagram_sockets_;
     std::multimap<std::string, Address> names_;
     std::map<Address, Duration> connect_latency_;
     Duration latency_ = Duration::zero();

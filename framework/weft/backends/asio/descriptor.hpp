@@ -1,0 +1,41 @@
+#pragma once
+// OwnedDescriptor: closes a descriptor unless somebody took it.
+
+#include <weft/base/exceptions.hpp>
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+namespace weft::asio_backend {
+
+class OwnedDescriptor {
+public:
+    explicit OwnedDescriptor(int descriptor = -1) noexcept : descriptor_(descriptor) {}
+    OwnedDescriptor(OwnedDescriptor&& other) noexcept : descriptor_(other.take()) {}
+    OwnedDescriptor& operator=(OwnedDescriptor&& other) noexcept {
+        std::swap(descriptor_, other.descriptor_);
+        return *this;
+    }
+    ~OwnedDescriptor() {
+        if (descriptor_ >= 0) ::close(descriptor_);
+    }
+    int get() const noexcept { return descriptor_; }
+    int take() noexcept { return std::exchange(descriptor_, -1); }
+
+private:
+    int descriptor_;
+};
+
+inline std::error_code last_error() noexcept {
+    return std::error_code(errno, std::system_category());
+}
+/// Throws the typed error of a system call that gave `result`.
+inline int check_call(int result, const std::string& what) {
+    if (result < 0) throw_os_error(last_error(), what);
+    return result;
+}
+
+}  // namespace weft::asio_backend
