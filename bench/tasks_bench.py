@@ -42,6 +42,8 @@ GOALS = {
     "eager": 30,
     "context_get": 10,
     "event": None,
+    "executor": None,
+    "threadsafe": 200,
 }
 
 

@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -231,6 +232,46 @@ double queue() {
     return bench::cpu_time_of([&] { io.run(); });
 }
 
+/// A function on a pool of one thread, and back: what boost::asio::post to a thread_pool is used for.
+Awaitable<> use_pool(asio::thread_pool& pool) {
+    const auto executor = co_await asio::this_coro::executor;
+    std::int64_t sum = 0;
+    for (int i = 0; i < bench::executor_rounds; ++i) {
+        const auto work = [&pool, executor, i](auto handler) {
+            asio::post(pool, [executor, i, handler = std::move(handler)]() mutable {
+                asio::post(executor, [i, handler = std::move(handler)]() mutable { std::move(handler)(i); });
+            });
+        };
+        sum += co_await asio::async_initiate<const asio::use_awaitable_t<Executor>, void(int)>(work, use_awaitable);
+    }
+    bench::keep(sum);
+}
+
+double executor() {
+    asio::io_context io(1);
+    asio::thread_pool pool(1);
+    asio::co_spawn(io.get_executor(), use_pool(pool), rethrow);
+    const double time = bench::cpu_time_of([&] { io.run(); });
+    pool.join();
+    return time;
+}
+
+double threadsafe() {
+    asio::io_context io(1);
+    auto work = asio::make_work_guard(io);
+    int count = 0;
+    return bench::cpu_time_of([&] {
+        std::thread other([&] {
+            for (int i = 0; i < bench::calls; ++i)
+                asio::post(io, [&] {
+                    if (++count == bench::calls) work.reset();
+                });
+        });
+        io.run();
+        other.join();
+    });
+}
+
 }  // namespace
 
 int main() {
@@ -244,4 +285,6 @@ int main() {
     bench::report("gather", 1.0 * bench::gathers * bench::children_per_gather, gather);
     bench::report("cancel", 1.0 * bench::cancel_batches * bench::cancels_per_batch, cancel);
     bench::report("queue", bench::round_trips, queue);
+    bench::report("executor", bench::executor_rounds, executor);
+    bench::report("threadsafe", bench::calls, threadsafe);
 }

@@ -26,6 +26,11 @@
 //                  sets, two waits, and two switches
 //   eager          `spawns` tasks that start at once and end there; per task
 //   context_get    a context variable is read, `lock_rounds` times; per time
+//   executor       one task has a function run on a pool of one thread and waits for its end, `executor_rounds` times;
+//                  per time, the CPU of both threads
+//   threadsafe     another thread schedules `calls` callbacks on the loop as fast as it can, and they run; per
+//   callback,
+//                  the CPU of both threads
 
 #include <algorithm>
 #include <array>
@@ -48,6 +53,7 @@ inline constexpr int cancels_per_batch = 1'000;
 inline constexpr int cancel_batches = 20;
 inline constexpr int round_trips = 500'000;
 inline constexpr int lock_rounds = 5'000'000;
+inline constexpr int executor_rounds = 20'000;
 
 /// Nanoseconds of CPU this process has used.
 inline double cpu_time() {

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <thread>
 #include <vector>
 
 using namespace weft;
@@ -224,6 +225,29 @@ Coro<> context_get() {
     co_return;
 }
 
+Coro<> executor() {
+    EventLoop& loop = get_running_loop();
+    ThreadPoolExecutor pool(1, "bench");
+    std::int64_t sum = 0;
+    for (int i = 0; i < bench::executor_rounds; ++i)
+        sum += co_await loop.run_in_executor(&pool, [i] { return i; });
+    bench::keep(sum);
+}
+
+Coro<> threadsafe() {
+    EventLoop& loop = get_running_loop();
+    int count = 0;
+    Future<> all = loop.create_future<void>();
+    std::thread other([&] {
+        for (int i = 0; i < bench::calls; ++i)
+            loop.call_soon_threadsafe([&] {
+                if (++count == bench::calls) all.set_result();
+            });
+    });
+    co_await all;
+    other.join();
+}
+
 }  // namespace
 
 int main() {
@@ -241,5 +265,7 @@ int main() {
     bench::report("lock", bench::lock_rounds, [] { return time_on_loop(lock); });
     bench::report("eager", bench::spawns, [] { return time_on_loop(eager_tasks); });
     bench::report("context_get", bench::lock_rounds, [] { return time_on_loop(context_get); });
+    bench::report("executor", bench::executor_rounds, [] { return time_on_loop(executor); });
+    bench::report("threadsafe", bench::calls, [] { return time_on_loop(threadsafe); });
     bench::report("event", bench::round_trips, [] { return time_on_loop(event); });
 }
