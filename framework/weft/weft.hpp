@@ -3,7 +3,9 @@
 
 #include <weft/io/connection.hpp>
 #include <weft/io/datagram.hpp>
+#include <weft/io/sendfile.hpp>
 #include <weft/io/server.hpp>
+#include <weft/io/sockets.hpp>
 #include <weft/io/streams.hpp>
 #include <weft/io/transport.hpp>
 #include <weft/io/unix.hpp>

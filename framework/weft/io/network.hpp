@@ -209,6 +209,9 @@ public:
     /// The same for a socket that listens.
     virtual std::unique_ptr<Listener> adopt_listener(int fd, const ListenOptions& options, ListenerEvents& events);
 
+    /// Whether descriptors mean anything to the backend, so that sock_recv() and its kin can be used.
+    virtual bool has_descriptors() const noexcept { return false; }
+
     /// The addresses of a name, off the loop's thread; GaiError. Never called for numeric addresses.
     virtual Coro<std::vector<Address>> resolve(std::string host, std::uint16_t port, Family family) = 0;
 };
