@@ -5,7 +5,9 @@
 #include <weft/io/datagram.hpp>
 #include <weft/io/pipes.hpp>
 #include <weft/io/resolver.hpp>
+#include <weft/io/sendfile.hpp>
 #include <weft/io/server.hpp>
+#include <weft/io/sockets.hpp>
 #include <weft/io/streams.hpp>
 #include <weft/io/tls.hpp>
 #include <weft/io/transport.hpp>

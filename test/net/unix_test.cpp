@@ -470,3 +470,65 @@ asyncio.run(main())
         CHECK(status == 0);
     });
 }
+
+TEST_CASE("a BufferedProtocol over a Unix socket, which switches to a Protocol in the middle") {
+    class Second : public Protocol {
+    public:
+        explicit Second(std::string& text) : text_(text) {}
+        void data_received(std::span<const std::byte> data) override { text_ += Bytes(data).text(); }
+
+    private:
+        std::string& text_;
+    };
+    class First : public BufferedProtocol {
+    public:
+        First(std::string& text, std::string& rest) : text_(text), rest_(rest) {}
+        void connection_made(std::shared_ptr<Transport> transport) override { transport_ = std::move(transport); }
+        std::span<std::byte> get_buffer(std::size_t) override { return buffer_; }
+        void buffer_updated(std::size_t count) override {
+            text_ += Bytes(std::span(buffer_).first(count)).text();
+            if (text_.size() >= 12) std::exchange(transport_, nullptr)->set_protocol(std::make_shared<Second>(rest_));
+        }
+
+    private:
+        std::string& text_;
+        std::string& rest_;
+        std::array<std::byte, 4> buffer_{};
+        std::shared_ptr<Transport> transport_;
+    };
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("buffered");
+    run_on_each_backend([path]() -> Coro<> {
+        std::string text;
+        std::string rest;
+        Server server =
+            co_await get_running_loop().create_unix_server([&] { return std::make_shared<First>(text, rest); }, path);
+        auto [reader, writer] = co_await open_unix_connection(path);
+        writer.write("0123456789abcdefghij");
+        writer.write_eof();
+        const Bytes end = co_await reader.read(-1);
+        CHECK(end.empty());
+        CHECK(text == "0123456789ab");
+        CHECK(rest == "cdefghij");
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("netcat as the other end of a Unix socket") {
+    const TemporaryDirectory directory;
+    const std::string path = directory.file("netcat");
+    const std::string output = directory.file("output");
+    run_real([path, output]() -> Coro<> {
+        Server server = co_await start_unix_server(echo_stream, path);
+        Child client({"/bin/sh", "-c", "printf 'from netcat' | nc -N -U \"$0\" > \"$1\"", path, output});
+        const int status = co_await client.wait();
+        CHECK(status == 0);
+        std::string text;
+        std::getline(std::ifstream(output), text);
+        CHECK(text == "from netcat");
+        server.close();
+        co_await server.wait_closed();
+    });
+}

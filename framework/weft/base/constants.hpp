@@ -13,6 +13,9 @@ inline constexpr std::size_t write_high_water = 64 * 1024;
 /// The buffer that a loop's sockets read into, in bytes, and its alignment.
 inline constexpr std::size_t read_buffer_size = 256 * 1024;
 inline constexpr std::size_t read_buffer_alignment = 64;
+/// The most that one sendfile call is asked for, and a piece of a file that is read and written instead.
+inline constexpr std::size_t sendfile_chunk = 1 << 30;
+inline constexpr std::size_t sendfile_fallback_piece = 64 * 1024;
 /// A datagram of UDP fits into this part of that buffer; a socket takes so many fillings of the buffer in its turn.
 inline constexpr std::size_t datagram_slot_size = 64 * 1024;
 inline constexpr unsigned datagram_batches = 16;

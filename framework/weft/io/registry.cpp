@@ -44,9 +44,10 @@ void IoRegistry::check_descriptor_free(int fd) const {
 }
 
 void IoRegistry::add(std::shared_ptr<RegistryEntry> entry) {
-    if (const int fd = entry->owned_descriptor(); fd >= 0) set_owner(fd, entry.get());
-    entry->registry_index = static_cast<std::uint32_t>(entries_.size());
+    RegistryEntry& added = *entry;
+    added.registry_index = static_cast<std::uint32_t>(entries_.size());
     entries_.push_back(std::move(entry));
+    if (const int fd = added.owned_descriptor(); fd >= 0) set_owner(fd, &added);
 }
 
 void IoRegistry::remove(RegistryEntry& entry) noexcept {

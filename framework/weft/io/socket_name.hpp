@@ -18,7 +18,11 @@ public:
     socklen_t size() const noexcept { return size_; }
     /// Where the system writes the size.
     socklen_t* size_address() noexcept { return &size_; }
-    void set_size(socklen_t size) noexcept { size_ = size; }
+    /// All of the room again, and no name in it.
+    void reset() noexcept {
+        size_ = sizeof storage_;
+        storage_.ss_family = AF_UNSPEC;
+    }
     /// Of another family than Family has: unspecified.
     Address address() const { return read(data(), size_); }
     static Address read(const sockaddr* name, socklen_t size);

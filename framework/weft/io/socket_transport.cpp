@@ -191,8 +191,20 @@ void SocketTransport::on_read_error(std::error_code error) {
 
 // Writing
 
-void SocketTransport::write(std::span<const std::byte> data) {
+void SocketTransport::check_writable() const {
+    if (transfer_) throw RuntimeError("unable to write; sendfile is in progress");
     if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
+}
+
+void SocketTransport::begin_file(FileTransfer& transfer) {
+    if (closing_) throw RuntimeError("Transport is closing");
+    check_writable();
+    transfer_ = &transfer;
+}
+
+void SocketTransport::write(std::span<const std::byte> data) {
+    if (transfer_ || eof_written_) [[unlikely]]
+        check_writable();
     if (data.empty()) return;
     if (lost_ || (closing_ && socket_->is_pipe())) {
         if (dropped_writes_ < 255) ++dropped_writes_;
@@ -250,6 +262,10 @@ void SocketTransport::on_writable() {
     if (lost_) return;
     const auto keep = shared_from_this();  // connection_lost may be called from here
     const detail::ContextScope scope(context_);
+    if (!outgoing_) {  // a file was to be sent
+        if (transfer_) transfer_->on_progress();
+        return;
+    }
     std::error_code error;
     outgoing_->sent += socket_->write_some(outgoing_->data.span().subspan(outgoing_->sent), error);
     if (error) {
@@ -268,6 +284,7 @@ void SocketTransport::on_writable() {
         return;
     }
     outgoing_ = nullptr;
+    if (transfer_) transfer_->on_progress();
     maybe_resume_protocol();  // may write more
     if (outgoing_ || lost_) return;
     if (closing_) {
@@ -280,6 +297,7 @@ void SocketTransport::on_writable() {
 
 void SocketTransport::write_eof() {
     if (closing_ || eof_written_) return;
+    check_writable();
     eof_written_ = true;
     if (socket_->is_pipe())
         close();
@@ -353,6 +371,7 @@ void SocketTransport::fatal_error(std::exception_ptr error, const char* message)
 /// Without an allocation, so that it cannot fail; until it has run the registry keeps this alive.
 void SocketTransport::schedule_connection_lost(std::exception_ptr error) noexcept {
     lost_ = true;
+    if (transfer_) transfer_->on_progress();
     lost_by_ = std::move(error);
     context_ = detail::ContextSlot::copy_of_current();
     loss_scheduled_ = true;

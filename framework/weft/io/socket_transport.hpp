@@ -14,6 +14,16 @@ namespace weft::io {
 
 class ServerState;
 
+/// Who sends a file on a transport, which meanwhile sends nothing else.
+class FileTransfer {
+public:
+    /// The socket takes more, or nothing is buffered any more, or the connection is lost.
+    virtual void on_progress() = 0;
+
+protected:
+    ~FileTransfer() = default;
+};
+
 ///     open -> closing (flushes) -> lost
 class SocketTransport final : public Transport,
                               public SocketEvents,
@@ -58,6 +68,16 @@ public:
     std::optional<Address> sockname() const override;
     int fileno() const noexcept override { return socket_ ? socket_->native_handle() : -1; }
 
+    // For sendfile.
+
+    /// RuntimeError if the transport is closing or another file is being sent. Until end_file() write() throws.
+    void begin_file(FileTransfer& transfer);
+    void end_file() noexcept { transfer_ = nullptr; }
+    bool is_lost() const noexcept { return lost_; }
+    StreamSocket& socket() const noexcept { return *socket_; }
+    /// Past the check of write(): for who sends the file by pieces.
+    void write_piece(std::span<const std::byte> data) { send_or_buffer(data); }
+
     std::shared_ptr<Transport> client_of(const ServerState& server) override;
     void drop() noexcept override;
     int owned_descriptor() const noexcept override { return fileno(); }
@@ -80,6 +100,7 @@ private:
         std::size_t sent = 0;  // so many of data are gone
     };
 
+    void check_writable() const;
     void abandon() noexcept;
     void start_reading();
     void begin_reading();
@@ -101,6 +122,7 @@ private:
     detail::Ref<ServerState> server_;
     detail::ContextSlot context_;         // of who made the connection or the server; protocols are called in it
     std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
+    FileTransfer* transfer_ = nullptr;
     std::exception_ptr lost_by_;
     std::size_t high_water_;
     std::size_t low_water_;

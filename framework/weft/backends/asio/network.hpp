@@ -25,6 +25,7 @@ public:
     Coro<io::SocketRef> connect(Address remote, std::optional<Address> local) override;
     std::unique_ptr<io::Listener> listen(const Address& address, const io::ListenOptions& options,
                                          io::ListenerEvents& events) override;
+    bool has_descriptors() const noexcept override { return true; }
     io::SocketRef adopt_stream(int fd) override;
     io::DatagramRef open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,
                                   const io::DatagramSocketOptions& options) override;
@@ -32,7 +33,6 @@ public:
     std::unique_ptr<io::Listener> adopt_listener(int fd, const io::ListenOptions& options,
                                                  io::ListenerEvents& events) override;
     io::SocketRef adopt_pipe(int fd, io::PipeEnd end) override;
-    bool has_descriptors() const noexcept override { return true; }
     Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
     Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) override;
 

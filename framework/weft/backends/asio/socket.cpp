@@ -1,5 +1,6 @@
 #include <weft/backends/asio/socket.hpp>
 
+#include <weft/io/sendfile.hpp>
 #include <weft/io/socket_name.hpp>
 
 #include <netinet/in.h>
@@ -108,6 +109,11 @@ std::size_t AsioStreamSocket::write_some(std::span<const std::byte> data, std::e
         if (errno != EAGAIN && errno != EWOULDBLOCK) error = std::error_code(errno, std::system_category());
         return 0;
     }
+}
+
+std::size_t AsioStreamSocket::send_file(int file, std::uint64_t offset, std::size_t count,
+                                        std::error_code& error) noexcept {
+    return io::system_sendfile(descriptor_, file, offset, count, error);
 }
 
 void AsioStreamSocket::write_ready() {

@@ -17,6 +17,7 @@ public:
     void stop_reading() noexcept override { wants_data_ = false; }
     std::size_t write_some(std::span<const std::byte> data, std::error_code& error) noexcept override;
     void wait_writable() override { channel_.wait_write(); }
+    std::size_t send_file(int file, std::uint64_t offset, std::size_t count, std::error_code& error) noexcept override;
     void shutdown_write() noexcept override;
     void close() noexcept override;
     std::optional<Address> local_address() const override;
