@@ -385,15 +385,6 @@ StreamWriter::StreamWriter(std::shared_ptr<Transport> transport, const std::shar
     if (!state_->transport()) state_->set_transport(std::move(transport));
 }
 
-Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
-    const StreamWriter self = *this;
-    co_await io::DrainWait(self.state_);
-    const std::shared_ptr<Transport> plain = self.state_->shared_transport();
-    std::shared_ptr<Transport> secured =
-        co_await get_running_loop().start_tls(plain, plain->get_protocol(), std::move(context), std::move(options));
-    self.state_->set_transport(std::move(secured));
-}
-
 std::string StreamReader::repr() const {
     std::string text = "<StreamReader";
     if (state_->available() > 0) text += " " + std::to_string(state_->available()) + " bytes";

@@ -84,6 +84,7 @@ public:
             std::rethrow_exception(error_);
     }
     std::size_t limit() const noexcept { return limit_; }
+    bool reading_paused() const noexcept { return paused_; }
     void set_wait(StreamWait* wait);
     void clear_wait() noexcept { wait_ = nullptr; }
 

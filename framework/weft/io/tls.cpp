@@ -1,6 +1,6 @@
 #include <weft/io/tls.hpp>
 
-#include <weft/io/tls_context.hpp>
+#include <weft/io/impl/tls_context.hpp>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -1,11 +1,9 @@
 #include <weft/io/tls_layer.hpp>
 
-#include <weft/io/tls_context.hpp>
+#include <weft/io/impl/tls_context.hpp>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-
-#include <arpa/inet.h>
 
 #include <algorithm>
 #include <cstring>
@@ -57,10 +55,6 @@ BIO_METHOD* layer_bio() {
         return made;
     }();
     return method;
-}
-
-bool is_ip_address(const std::string& host) {
-    return Address::parse(host, 0).has_value();
 }
 
 /// A piece of memory for plain or encrypted bytes, for as long as one call runs. Layers nest, so one is not enough.
@@ -118,6 +112,12 @@ void check_tls_parameters(const TlsParameters& parameters) {
     if (parameters.context.is_server() != parameters.server_side)
         throw ValueError(parameters.server_side ? "a server needs a TlsContext::server(), this one is a client's"
                                                 : "a client needs a TlsContext::client(), this one is a server's");
+    // Without it the handshake would succeed with a certificate for any name.
+    if (!parameters.server_side && parameters.context.state()->check_hostname && parameters.server_hostname.empty())
+        throw ValueError("check_hostname requires server_hostname");
+    static constexpr std::size_t longest_name = 255;
+    if (parameters.server_hostname.size() > longest_name || parameters.server_hostname.find('\0') != std::string::npos)
+        throw ValueError("server_hostname is longer than 255 bytes or has a zero byte");
 }
 
 void TlsLayer::SslDeleter::operator()(ssl_st* ssl) const noexcept {
@@ -185,7 +185,11 @@ int TlsLayer::choose_context(const char* server_name) noexcept {
         if (!callback) return SSL_TLSEXT_ERR_OK;
         if (const std::optional<TlsContext> chosen = callback(server_name)) {
             if (!chosen->is_server()) throw ValueError("the server name callback must return a server's TlsContext");
-            SSL_set_SSL_CTX(ssl_.get(), chosen->state()->ssl());
+            SSL_CTX* const context = chosen->state()->ssl();
+            SSL_set_SSL_CTX(ssl_.get(), context);
+            // That changes certificates, not what is asked of the peer.
+            SSL_set_verify(ssl_.get(), SSL_CTX_get_verify_mode(context), nullptr);
+            SSL_set_min_proto_version(ssl_.get(), static_cast<int>(SSL_CTX_get_min_proto_version(context)));
             context_ = *chosen;
         }
         return SSL_TLSEXT_ERR_OK;
@@ -218,8 +222,7 @@ void TlsLayer::connection_made(std::shared_ptr<Transport> transport) {
 }
 
 void TlsLayer::start() {
-    TlsContextState& context = *context_.state();
-    ssl_.reset(SSL_new(context.ssl()));
+    ssl_.reset(SSL_new(context_.state()->ssl()));
     BIO* const bio = ssl_ ? BIO_new(layer_bio()) : nullptr;
     if (!bio) throw std::bad_alloc();
     BIO_set_data(bio, this);
@@ -229,22 +232,7 @@ void TlsLayer::start() {
         SSL_set_accept_state(ssl_.get());
     } else {
         SSL_set_connect_state(ssl_.get());
-        if (server_hostname_) {
-            const bool ip = is_ip_address(*server_hostname_);
-            if (!ip) SSL_set_tlsext_host_name(ssl_.get(), server_hostname_->c_str());
-            X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl_.get());
-            if (context.check_hostname) {
-                SSL_set_hostflags(ssl_.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-                if (ip)
-                    X509_VERIFY_PARAM_set1_ip_asc(wanted, server_hostname_->c_str());
-                else
-                    X509_VERIFY_PARAM_set1_host(wanted, server_hostname_->data(), server_hostname_->size());
-            }
-            if (context.session_resumption) {
-                if (const auto session = context.find_session(*server_hostname_))
-                    SSL_set_session(ssl_.get(), session.get());
-            }
-        }
+        if (server_hostname_) name_server(*server_hostname_);
     }
     state_ = State::handshaking;
     timer_ = loop_.call_later(handshake_timeout_, [weak = weak_from_this()] {
@@ -258,6 +246,24 @@ void TlsLayer::start() {
                    "TLS handshake failed");
     });
     process();
+}
+
+/// What is asked of the server, checked in its certificate, and looked up among the sessions.
+void TlsLayer::name_server(const std::string& name) {
+    const TlsContextState& context = *context_.state();
+    const auto numeric = Address::parse(name, 0);
+    bool set = numeric || SSL_set_tlsext_host_name(ssl_.get(), name.c_str()) == 1;
+    if (set && context.check_hostname) {
+        X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl_.get());
+        SSL_set_hostflags(ssl_.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        const std::size_t address_size = numeric && numeric->family() == Family::ipv4 ? 4 : 16;
+        set = (numeric ? X509_VERIFY_PARAM_set1_ip(wanted, numeric->bytes().data(), address_size)
+                       : X509_VERIFY_PARAM_set1_host(wanted, name.data(), name.size())) == 1;
+    }
+    // Going on would be to check no name at all.
+    if (!set) std::rethrow_exception(take_tls_error(nullptr, "server_hostname '" + name + "' cannot be checked"));
+    if (!context.session_resumption) return;
+    if (const auto session = context_.state()->find_session(name)) SSL_set_session(ssl_.get(), session.get());
 }
 
 void TlsLayer::handshake() {

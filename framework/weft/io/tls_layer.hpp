@@ -18,7 +18,7 @@ struct bio_st;
 
 namespace weft::io {
 
-/// ValueError for time-outs that are not positive, or a context of the wrong side.
+/// ValueError for time-outs that are not positive, a context of the wrong side, or a missing name to check.
 void check_tls_parameters(const TlsParameters& parameters);
 
 class TlsLayer final : public Transport,
@@ -36,6 +36,9 @@ public:
     TlsLayer(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol, TlsParameters parameters, bool announce,
              Ready ready);
     ~TlsLayer() override;
+
+    /// Before connection_made(): what the peer has sent already.
+    void prepend(Bytes data) { kept_incoming_ = std::make_unique<Bytes>(std::move(data)); }
 
     // Transport, for the application
 
@@ -93,6 +96,7 @@ private:
     };
 
     void start();
+    void name_server(const std::string& name);
     void process();
     void handshake();
     void finish_handshake();
