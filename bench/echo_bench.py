@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""Compares TCP echo servers: CPU, instructions and system calls per message, memory per idle connection.
+"""Compares TCP and TLS echo servers: CPU, instructions and system calls per message, memory per idle connection.
 
-    echo_bench.py --build DIR [--rounds R] [--quick] [--only name,...] [--instructions | --syscalls | --idle]
+    echo_bench.py --build DIR [--tls] [--rounds R] [--quick] [--only name,...] [--instructions | --syscalls | --idle]
 
-Without a mode: server CPU per message and its ratio to epoll_echo. bench/README.md says how to read the tables.
+Without a mode: server CPU per message and its ratio to epoll_echo, or epoll_tls_echo. bench/README.md says how to read
+the tables.
 """
 
 import sys
@@ -29,22 +30,24 @@ from report import has_uvloop, median, pin_to, print_table, rotated, spread
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
 SERVER_CORE, CLIENT_CORE = 0, 1
-BASELINE = "epoll_echo"
 RUN_TIMEOUT = 180  # seconds, for any one run
 START_TIMEOUT = 30
 SLICES, QUICK_SLICES = 20, 5  # of a measured run
 SETTLE = 0.01  # seconds for the server to come to rest before its counters are read
 
 BINARIES = [
-    BASELINE, "uv_echo", "asio_callbacks", "asio_awaitable", "weft_protocol_echo", "weft_streams_echo",
+    "epoll_echo", "uv_echo", "asio_callbacks", "asio_awaitable", "weft_protocol_echo", "weft_streams_echo",
 ]  # fmt: skip
+TLS_BINARIES = ["epoll_tls_echo", "weft_protocol_echo", "weft_streams_echo"]
 SCRIPTS = {
     "uvloop_protocol": ["protocol", "uvloop"],
     "uvloop_streams": ["streams", "uvloop"],
     "asyncio_protocol": ["protocol", "asyncio"],
     "asyncio_streams": ["streams", "asyncio"],
 }
-INSTRUCTION_SERVERS = ["weft_protocol_echo", "weft_streams_echo", "asio_callbacks", "uv_echo", BASELINE]
+INSTRUCTION_SERVERS = [
+    "weft_protocol_echo", "weft_streams_echo", "asio_callbacks", "uv_echo", "epoll_echo", "epoll_tls_echo",
+]  # fmt: skip
 
 Case = collections.namedtuple("Case", "title mode connections size messages warmup")
 CASES = [
@@ -54,6 +57,9 @@ CASES = [
     Case("1000 connections x 16 KiB", "pingpong", 1000, 16_384, 40_000, 4_000),
     Case("one stream of 64 KiB units", "stream", 1, 65_536, 20_000, 2_000),
 ]
+
+
+TLS_CASES = [case for case in CASES if case.mode == "pingpong" and case.connections == 10]
 
 
 class BenchError(Exception):
@@ -126,8 +132,9 @@ class Server:
 class Client:
     """A run of echo_client in step with the driver (its --sync)."""
 
-    def __init__(self, build, server, **options):
-        self.command = [str(build / "bench" / "echo_client"), "--sync", "--port", str(server.port)]
+    def __init__(self, args, server, **options):
+        self.command = [str(args.build / "bench" / "echo_client"), "--sync", "--port", str(server.port)]
+        self.command += ["--tls"] if args.tls else []
         self.command += ["--timeout", str(RUN_TIMEOUT)]
         for name, value in options.items():
             self.command += [f"--{name}", str(value)]
@@ -163,17 +170,26 @@ class Client:
         return json.loads(self.wait_for("{"))
 
 
-def exchange(build, server, **options):
+def exchange(args, server, **options):
     """One whole run of the client."""
-    with Client(build, server, **options) as client:
+    with Client(args, server, **options) as client:
         client.wait_for("warm")
         client.go()
         return client.result()
 
 
-def find_servers(build, only):
-    """name -> command; a missing one is skipped with a line that says so."""
-    known = BINARIES + list(SCRIPTS)
+def make_certificate(folder):
+    """A self-signed one: [certificate, key]."""
+    pair = [f"{folder}/certificate.pem", f"{folder}/key.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=localhost", "-days", "2", "-out", pair[0], "-keyout", pair[1]]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return pair
+
+
+def find_servers(build, only, pair):
+    """name -> command; a missing one is skipped with a line that says so. `pair` is what their TLS is made with."""
+    known = (TLS_BINARIES if pair else BINARIES) + list(SCRIPTS)
     if only and (unknown := set(only) - set(known)):
         raise BenchError(f"unknown in --only: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     if not (build / "bench" / "echo_client").exists():
@@ -184,9 +200,9 @@ def find_servers(build, only):
             if "uvloop" in SCRIPTS[name] and not has_uvloop(PYTHON):
                 print(f"{name}: skipped, uvloop is not installed")
             else:
-                servers[name] = [PYTHON, str(HERE / "echo" / "asyncio_echo.py"), *SCRIPTS[name]]
+                servers[name] = [PYTHON, str(HERE / "echo" / "asyncio_echo.py"), *SCRIPTS[name], *pair]
         elif (build / "bench" / name).exists():
-            servers[name] = [str(build / "bench" / name)]
+            servers[name] = [str(build / "bench" / name), *pair]
         else:
             print(f"{name}: skipped, {build}/bench/{name} is not built")
     return servers
@@ -195,7 +211,7 @@ def find_servers(build, only):
 # Server CPU per message.
 
 
-def cpu_per_message(build, servers, case, slices, round_number):
+def cpu_per_message(args, servers, case, slices, round_number):
     """name -> (microseconds of server CPU per message, messages per second). All servers are up, one at a time works:
     they take turns in short slices, so that the machine's moods meet all of them."""
     options = case._asdict()
@@ -206,7 +222,7 @@ def cpu_per_message(build, servers, case, slices, round_number):
         running = {}
         for name in rotated(list(servers), round_number):
             server = stack.enter_context(Server(servers[name]))
-            client = stack.enter_context(Client(build, server, **options))
+            client = stack.enter_context(Client(args, server, **options))
             running[name] = server, client
             client.wait_for("warm")
             client.go()
@@ -226,15 +242,15 @@ def cpu_per_message(build, servers, case, slices, round_number):
 
 
 def cpu_mode(args, servers):
-    cases, slices = CASES, SLICES
+    cases, slices = TLS_CASES if args.tls else CASES, SLICES
     if args.quick:
         slices = QUICK_SLICES
-        cases = [case._replace(messages=case.messages // 10, warmup=case.warmup // 2) for case in CASES]
+        cases = [case._replace(messages=case.messages // 10, warmup=case.warmup // 2) for case in cases]
     costs = collections.defaultdict(list)
     rates = collections.defaultdict(list)
     for round_number in range(args.rounds):
         for case in cases:
-            measured = cpu_per_message(args.build, servers, case, slices, round_number)
+            measured = cpu_per_message(args, servers, case, slices, round_number)
             for name, (cost, rate) in measured.items():
                 costs[case.title, name].append(cost)
                 rates[case.title, name].append(rate)
@@ -242,10 +258,10 @@ def cpu_mode(args, servers):
     for case in cases:
         rows = []
         for name in servers:
-            mine, baseline = costs[case.title, name], costs.get((case.title, BASELINE), [])
+            mine, baseline = costs[case.title, name], costs.get((case.title, args.baseline), [])
             ratios = [cost / base for cost, base in zip(mine, baseline)]
             rows.append([name, spread(mine), spread(ratios), median(rates[case.title, name], 0)])
-        headers = ["server", "us CPU/message (min-max)", f"x {BASELINE} (min-max)", "messages/s"]
+        headers = ["server", "us CPU/message (min-max)", f"x {args.baseline} (min-max)", "messages/s"]
         print_table(f"{case.title}; rounds: {args.rounds}", headers, rows)
 
 
@@ -258,11 +274,11 @@ def difference(count, messages):
     return {key: (twice.get(key, 0) - once.get(key, 0)) / messages for key in {**once, **twice}}
 
 
-def count_instructions(build, command, messages, folder):
+def count_instructions(args, command, messages, folder):
     output = pathlib.Path(folder) / "callgrind.out"
     valgrind = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={output}"]
     with Server(command, wrapper=valgrind) as server:
-        exchange(build, server, connections=10, size=1024, messages=messages, warmup=200)
+        exchange(args, server, connections=10, size=1024, messages=messages, warmup=200)
     found = re.search(r"^(?:totals|summary): (\d+)", output.read_text(), re.MULTILINE)
     if not found:
         raise BenchError("callgrind left no total")
@@ -274,20 +290,20 @@ def instructions_mode(args, servers):
     counts = {}
     for name in [name for name in INSTRUCTION_SERVERS if name in servers]:
         with tempfile.TemporaryDirectory() as folder:
-            count = lambda n: count_instructions(args.build, servers[name], n, folder)
+            count = lambda n: count_instructions(args, servers[name], n, folder)
             counts[name] = difference(count, messages)["instructions"]
-    baseline = counts.get(BASELINE)
+    baseline = counts.get(args.baseline)
     rows = [[name, f"{n:.0f}", f"{n / baseline:.2f}" if baseline else "-"] for name, n in counts.items()]
     title = "user-mode instructions per message, 10 connections x 1 KiB"
-    print_table(title, ["server", "instructions", f"x {BASELINE}"], rows)
+    print_table(title, ["server", "instructions", f"x {args.baseline}"], rows)
 
 
-def count_syscalls(build, command, messages, folder):
+def count_syscalls(args, command, messages, folder):
     output = pathlib.Path(folder) / "strace.out"
     strace = ["strace", "--follow-forks", "--summary-only", "--summary-columns=calls,name", f"--output={output}"]
     strace += ["--interruptible=waiting"]  # with an output file it would otherwise survive this driver
     with Server(command, wrapper=strace, traced=True) as server:
-        exchange(build, server, connections=10, size=1024, messages=messages, warmup=200)
+        exchange(args, server, connections=10, size=1024, messages=messages, warmup=200)
     calls = re.findall(r"^\s*(\d+)\s+(\w+)$", output.read_text(), re.MULTILINE)
     return {name: int(count) for count, name in calls}
 
@@ -297,7 +313,7 @@ def syscalls_mode(args, servers):
     rows = []
     for name, command in servers.items():
         with tempfile.TemporaryDirectory() as folder:
-            calls = difference(lambda n: count_syscalls(args.build, command, n, folder), messages)
+            calls = difference(lambda n: count_syscalls(args, command, n, folder), messages)
         total = calls.pop("total")
         by_name = sorted(calls.items(), key=lambda item: -item[1])
         rows.append([name, f"{total:.2f}", "  ".join(f"{call} {n:.2f}" for call, n in by_name if n >= 0.005)])
@@ -313,24 +329,26 @@ def idle_mode(args, servers):
     for round_number in range(args.rounds):
         for name in rotated(list(servers), round_number):
             with Server(servers[name]) as server:
-                exchange(args.build, server, connections=1, size=1024, messages=100, warmup=0)
+                exchange(args, server, connections=1, size=1024, messages=100, warmup=0)
                 before = server.rss_bytes()
                 options = {"mode": "idle", "connections": connections, "size": 1024, "hold": hold}
-                with Client(args.build, server, **options) as client:
+                with Client(args, server, **options) as client:
                     client.wait_for(f"held {connections}")
                     client.result()
                     growth[name].append((server.rss_bytes() - before) / connections)
     rows = []
     for name in servers:
-        ratio = statistics.median(growth[name]) / statistics.median(growth[BASELINE]) if BASELINE in servers else 0
+        baseline = growth.get(args.baseline)
+        ratio = statistics.median(growth[name]) / statistics.median(baseline) if baseline else 0
         rows.append([name, spread(growth[name], 0), f"{ratio:.1f}" if ratio else "-"])
     title = f"resident bytes per idle connection, {connections} connections, {hold} s after one 1 KiB echo each"
-    print_table(title, ["server", "bytes (min-max)", f"x {BASELINE}"], rows)
+    print_table(title, ["server", "bytes (min-max)", f"x {args.baseline}"], rows)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="Meson build directory")
+    parser.add_argument("--tls", action="store_true", help="TLS 1.3 instead of plain TCP")
     parser.add_argument("--rounds", type=int, help="default 5; 3 with --quick, 1 with --idle")
     parser.add_argument("--quick", action="store_true", help="fewer messages and connections")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="servers, by name")
@@ -341,6 +359,7 @@ def parse_arguments():
     args = parser.parse_args()
     if args.rounds is None:
         args.rounds = 1 if args.idle else 3 if args.quick else 5
+    args.baseline = "epoll_tls_echo" if args.tls else "epoll_echo"
     return args
 
 
@@ -349,8 +368,13 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory() as folder:
+        run_mode(args, make_certificate(folder) if args.tls else [])
+
+
+def run_mode(args, pair):
     try:
-        servers = find_servers(args.build, args.only)
+        servers = find_servers(args.build, args.only, pair)
         if args.instructions:
             instructions_mode(args, servers)
         elif args.syscalls:

@@ -1,11 +1,12 @@
-"""TCP echo on Python's asyncio.
+"""TCP echo on Python's asyncio, with TLS if there is a certificate.
 
-    asyncio_echo.py PORT [streams|protocol] [asyncio|uvloop]
+    asyncio_echo.py PORT [streams|protocol] [asyncio|uvloop] [CERTIFICATE KEY]
 
 PORT 0 = any; prints `port N`, runs until SIGTERM.
 """
 
 import asyncio
+import ssl
 import sys
 
 BACKLOG = 4096
@@ -36,23 +37,27 @@ async def echo(reader, writer):
         writer.close()
 
 
-async def main(port, mode):
+async def main(port, mode, context):
     if mode == "streams":
-        server = await asyncio.start_server(echo, "127.0.0.1", port, backlog=BACKLOG)
+        server = await asyncio.start_server(echo, "127.0.0.1", port, backlog=BACKLOG, ssl=context)
     else:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(EchoProtocol, "127.0.0.1", port, backlog=BACKLOG)
+        server = await loop.create_server(EchoProtocol, "127.0.0.1", port, backlog=BACKLOG, ssl=context)
     print(f"port {server.sockets[0].getsockname()[1]}", flush=True)
     async with server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
-    port, mode, loop = (sys.argv[1:] + ["0", "streams", "asyncio"][len(sys.argv) - 1:])[:3]
+    port, mode, loop = (sys.argv[1:4] + ["0", "streams", "asyncio"][len(sys.argv) - 1:])[:3]
     if mode not in ("streams", "protocol") or loop not in ("asyncio", "uvloop"):
         sys.exit(__doc__)
     if loop == "uvloop":
         import uvloop
 
         uvloop.install()
-    asyncio.run(main(int(port), mode))
+    context = None
+    if len(sys.argv) > 5:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(sys.argv[4], sys.argv[5])
+    asyncio.run(main(int(port), mode, context))

@@ -1,7 +1,7 @@
 // Load generator for the echo servers: one thread, epoll.
 //
 //     echo_client --port P [--host H] [--mode pingpong|stream|idle] [--connections N] [--size S] [--messages M]
-//                 [--warmup W] [--inflight BYTES] [--hold SECONDS] [--timeout SECONDS] [--sync]
+//                 [--warmup W] [--inflight BYTES] [--hold SECONDS] [--timeout SECONDS] [--tls] [--sync]
 //
 //   pingpong  every connection has one message of S bytes in flight; M messages in all
 //   stream    one connection; writes M units of S bytes (default 64 KiB), at most --inflight bytes ahead of the echo
@@ -11,6 +11,8 @@
 // That and the warm-up are outside the measured run, and there every byte of the echo is compared; in the measured
 // run bytes are counted. The last line is {"messages":M,"seconds":T}. Exit status 1 says what went wrong.
 //
+// --tls speaks TLS 1.3 and believes every certificate.
+//
 // --sync lets a driver look at the server around the measured run: the client prints `warm` and waits for a line on
 // stdin before it starts. After the result it waits again, with all connections open: at a line it warms up once more,
 // by some messages on every connection, and all repeats from `warm`; the end of stdin ends the client.
@@ -19,9 +21,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -54,11 +59,13 @@ static struct {
     size_t inflight;
     double hold;
     unsigned timeout;
+    bool tls;
     bool sync;
 } options = {.host = "127.0.0.1", .connections = 1, .messages = 1000, .inflight = 1024 * 1024, .timeout = 120};
 
 struct connection {
     int fd;
+    SSL* ssl;         // null without --tls
     size_t sent;      // of the message in flight
     size_t received;  // of its echo
     bool wants_out;
@@ -69,6 +76,7 @@ static struct epoll_event events[events_per_wait];
 static _Alignas(64) char read_buffer[read_buffer_size];
 static char* payload;  // twice `size` bytes with period `size`, so that a comparison never wraps
 static int epoll_fd;
+static SSL_CTX* tls;
 
 static void fail(const char* what) {
     fprintf(stderr, "echo_client: %s: %s\n", what, strerror(errno));
@@ -77,6 +85,11 @@ static void fail(const char* what) {
 
 static void refuse(const char* what) {
     fprintf(stderr, "echo_client: %s\n", what);
+    exit(1);
+}
+
+static void fail_tls(const char* what) {
+    fprintf(stderr, "echo_client: %s: %s\n", what, ERR_error_string(ERR_get_error(), NULL));
     exit(1);
 }
 
@@ -105,6 +118,13 @@ static int wait_for_events(void) {
     return count;
 }
 
+static SSL* start_tls(int fd) {
+    SSL* ssl = SSL_new(tls);
+    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1 || SSL_connect(ssl) != 1) fail_tls("handshake");
+    if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0) fail("fcntl");
+    return ssl;
+}
+
 static void open_connection(int index) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) fail("socket");
@@ -118,23 +138,53 @@ static void open_connection(int index) {
     if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1) refuse("--host takes an IPv4 address");
     if (connect(fd, (struct sockaddr*)&address, sizeof address) != 0) fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    connections[index] = (struct connection){.fd = fd};
+    connections[index] = (struct connection){.fd = fd, .ssl = options.tls ? start_tls(fd) : NULL};
     watch(index, EPOLL_CTL_ADD, EPOLLIN);
 }
 
+static size_t send_encrypted(SSL* ssl, const char* data, size_t size) {
+    size_t sent = 0;
+    int status = SSL_write_ex(ssl, data, size, &sent);
+    if (status == 1) return sent;
+    if (SSL_get_error(ssl, status) != SSL_ERROR_WANT_WRITE) fail_tls("SSL_write");
+    return 0;
+}
+
+// Until the socket is empty: epoll says nothing of what lies decrypted here.
+static ssize_t receive_encrypted(SSL* ssl) {
+    size_t total = 0;
+    while (total < read_buffer_size) {
+        size_t received = 0;
+        int status = SSL_read_ex(ssl, read_buffer + total, read_buffer_size - total, &received);
+        total += received;
+        if (status == 1) {
+            if (SSL_has_pending(ssl)) continue;
+            break;
+        }
+        int error = SSL_get_error(ssl, status);
+        if (error == SSL_ERROR_WANT_READ) break;
+        if (error == SSL_ERROR_ZERO_RETURN) return 0;
+        fail_tls("SSL_read");
+    }
+    errno = EAGAIN;
+    return total > 0 ? (ssize_t)total : -1;
+}
+
 // Sends up to `limit` bytes of the endless repetition of the payload from position `offset`; 0 if the socket is full.
-static size_t send_some(int fd, size_t offset, size_t limit) {
+static size_t send_some(const struct connection* connection, size_t offset, size_t limit) {
     size_t start = offset % options.size;
     if (limit > options.size - start) limit = options.size - start;
-    ssize_t sent = send(fd, payload + start, limit, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (connection->ssl != NULL) return limit > 0 ? send_encrypted(connection->ssl, payload + start, limit) : 0;
+    ssize_t sent = send(connection->fd, payload + start, limit, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) return (size_t)sent;
     if (errno != EAGAIN && errno != EINTR) fail("send");
     return 0;
 }
 
 // Receives what has come, at least what belongs at position `offset` of the echo; 0 if nothing is there.
-static size_t receive_some(int fd, size_t offset, bool verify) {
-    ssize_t received = recv(fd, read_buffer, read_buffer_size, MSG_DONTWAIT);
+static size_t receive_some(const struct connection* connection, size_t offset, bool verify) {
+    ssize_t received = connection->ssl != NULL ? receive_encrypted(connection->ssl)
+                                               : recv(connection->fd, read_buffer, read_buffer_size, MSG_DONTWAIT);
     if (received == 0) refuse("the server closed a connection");
     if (received < 0) {
         if (errno != EAGAIN && errno != EINTR) fail("recv");
@@ -153,7 +203,7 @@ static size_t receive_some(int fd, size_t offset, bool verify) {
 
 static void continue_message(int index) {
     struct connection* connection = &connections[index];
-    connection->sent += send_some(connection->fd, connection->sent, options.size - connection->sent);
+    connection->sent += send_some(connection, connection->sent, options.size - connection->sent);
     bool wants_out = connection->sent < options.size;
     if (wants_out != connection->wants_out) watch(index, EPOLL_CTL_MOD, EPOLLIN | (wants_out ? EPOLLOUT : 0));
     connection->wants_out = wants_out;
@@ -176,7 +226,7 @@ static void pingpong(int first, int last, long total, bool verify) {
             int index = (int)events[i].data.u32;
             struct connection* connection = &connections[index];
             if (connection->wants_out) continue_message(index);
-            connection->received += receive_some(connection->fd, connection->received, verify);
+            connection->received += receive_some(connection, connection->received, verify);
             if (connection->received > connection->sent) refuse("more came back than was sent");
             if (connection->received < options.size) continue;
             ++finished;
@@ -190,7 +240,7 @@ static void pingpong(int first, int last, long total, bool verify) {
 
 // Streams `total` units through the first connection.
 static void stream(long total, bool verify) {
-    int fd = connections[0].fd;
+    const struct connection* connection = &connections[0];
     size_t bytes = (size_t)total * options.size;
     size_t sent = 0;
     size_t received = 0;
@@ -199,9 +249,9 @@ static void stream(long total, bool verify) {
         size_t ahead = sent - received;
         size_t allowed = ahead < options.inflight ? options.inflight - ahead : 0;
         if (allowed > bytes - sent) allowed = bytes - sent;
-        size_t wrote = allowed > 0 ? send_some(fd, sent, allowed) : 0;
+        size_t wrote = allowed > 0 ? send_some(connection, sent, allowed) : 0;
         sent += wrote;
-        size_t read = receive_some(fd, received, verify);
+        size_t read = receive_some(connection, received, verify);
         received += read;
         if (received > sent) refuse("more came back than was sent");
         if (wrote == 0 && read == 0) wait_for_events();
@@ -279,6 +329,13 @@ static void prepare(void) {
     connections = calloc((size_t)options.connections, sizeof *connections);
     payload = malloc(2 * options.size);
     if (connections == NULL || payload == NULL) fail("malloc");
+    if (options.tls) {
+        tls = SSL_CTX_new(TLS_client_method());
+        if (tls == NULL || SSL_CTX_set_min_proto_version(tls, TLS1_3_VERSION) != 1) fail_tls("SSL_CTX_new");
+        SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_read_ahead(tls, 1);
+    }
     uint32_t state = 1;
     for (size_t i = 0; i < options.size; ++i) {
         state = state * 1664525u + 1013904223u;
@@ -297,12 +354,19 @@ static enum mode mode_named(const char* name) {
 
 static void parse(int argc, char** argv) {
     static const struct option known[] = {
-        {"host", required_argument, NULL, 'h'},   {"port", required_argument, NULL, 'p'},
-        {"mode", required_argument, NULL, 'd'},   {"connections", required_argument, NULL, 'n'},
-        {"size", required_argument, NULL, 's'},   {"messages", required_argument, NULL, 'm'},
-        {"warmup", required_argument, NULL, 'w'}, {"inflight", required_argument, NULL, 'i'},
-        {"hold", required_argument, NULL, 'o'},   {"timeout", required_argument, NULL, 't'},
-        {"sync", no_argument, NULL, 'y'},         {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'h'},
+        {"port", required_argument, NULL, 'p'},
+        {"mode", required_argument, NULL, 'd'},
+        {"connections", required_argument, NULL, 'n'},
+        {"size", required_argument, NULL, 's'},
+        {"messages", required_argument, NULL, 'm'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"inflight", required_argument, NULL, 'i'},
+        {"hold", required_argument, NULL, 'o'},
+        {"timeout", required_argument, NULL, 't'},
+        {"tls", no_argument, NULL, 'e'},
+        {"sync", no_argument, NULL, 'y'},
+        {NULL, 0, NULL, 0},
     };
     for (int letter; (letter = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (letter) {
@@ -316,6 +380,7 @@ static void parse(int argc, char** argv) {
         case 'i': options.inflight = strtoul(optarg, NULL, 10); break;
         case 'o': options.hold = atof(optarg); break;
         case 't': options.timeout = (unsigned)atoi(optarg); break;
+        case 'e': options.tls = true; break;
         case 'y': options.sync = true; break;
         default: refuse("unknown option");
         }
@@ -326,9 +391,16 @@ static void parse(int argc, char** argv) {
     if (options.mode == mode_stream) options.connections = 1;
 }
 
+// So that a TLS server does not take the end for a connection that was cut.
+static void say_goodbye(void) {
+    for (int i = 0; i < options.connections; ++i)
+        if (connections[i].ssl != NULL) SSL_shutdown(connections[i].ssl);
+}
+
 int main(int argc, char** argv) {
     parse(argc, argv);
     prepare();
     run();
+    say_goodbye();
     return 0;
 }

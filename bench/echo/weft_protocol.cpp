@@ -1,4 +1,4 @@
-// An echo server on a Protocol, on a port from the command line.
+// An echo server on a Protocol: PORT [CERTIFICATE KEY], with TLS if there are these.
 #include <weft/weft.hpp>
 
 #include <cstdio>
@@ -18,9 +18,9 @@ class Echo : public Protocol {
     std::shared_ptr<Transport> transport_;
 };
 
-Coro<> amain(int port) {
+Coro<> amain(int port, ServerOptions options) {
     EventLoop& loop = get_running_loop();
-    Server server = co_await loop.create_server([] { return std::make_shared<Echo>(); }, "127.0.0.1", port);
+    Server server = co_await loop.create_server([] { return std::make_shared<Echo>(); }, "127.0.0.1", port, options);
     std::printf("port %d\n", server.sockets().front().port());
     std::fflush(stdout);
     co_await server.serve_forever();
@@ -29,5 +29,7 @@ Coro<> amain(int port) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return run(amain(argc > 1 ? std::atoi(argv[1]) : 0));
+    ServerOptions options;
+    if (argc > 3) options.tls(TlsContext::server(argv[2], argv[3]));
+    return run(amain(argc > 1 ? std::atoi(argv[1]) : 0, options));
 }

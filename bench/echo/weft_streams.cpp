@@ -1,4 +1,4 @@
-// The echo server of the README, on a port from the command line.
+// The echo server of the README: PORT [CERTIFICATE KEY], with TLS if there are these.
 #include <weft/weft.hpp>
 
 #include <cstdio>
@@ -17,8 +17,8 @@ Coro<> echo(StreamReader reader, StreamWriter writer) {
     }
 }
 
-Coro<> amain(int port) {
-    Server server = co_await start_server(echo, "127.0.0.1", port);
+Coro<> amain(int port, ServerOptions options) {
+    Server server = co_await start_server(echo, "127.0.0.1", port, options);
     std::printf("port %d\n", server.sockets().front().port());
     std::fflush(stdout);
     co_await server.serve_forever();
@@ -27,5 +27,7 @@ Coro<> amain(int port) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return run(amain(argc > 1 ? std::atoi(argv[1]) : 0));
+    ServerOptions options;
+    if (argc > 3) options.tls(TlsContext::server(argv[2], argv[3]));
+    return run(amain(argc > 1 ? std::atoi(argv[1]) : 0, options));
 }
