@@ -229,8 +229,10 @@ Coro<> executor() {
     EventLoop& loop = get_running_loop();
     ThreadPoolExecutor pool(1, "bench");
     std::int64_t sum = 0;
-    for (int i = 0; i < bench::executor_rounds; ++i)
-        sum += co_await loop.run_in_executor(&pool, [i] { return i; });
+    for (int i = 0; i < bench::executor_rounds; ++i) {
+        Future<int> done = loop.run_in_executor(&pool, [](int n) { return n; }, i);
+        sum += co_await done;
+    }
     bench::keep(sum);
 }
 

@@ -378,3 +378,36 @@ TEST_CASE("closing the loop lets go of transports and protocols without calling 
         CHECK(watched.expired());
     }
 }
+
+TEST_CASE("regression: a reset that comes together with data is told after the data") {
+    class Slow : public Protocol {
+    public:
+        void data_received(std::span<const std::byte> data) override { count += data.size(); }
+        void connection_lost(std::exception_ptr error) override {
+            lost = true;
+            reason = error;
+        }
+        std::size_t count = 0;
+        bool lost = false;
+        std::exception_ptr reason;
+    };
+    for (int round = 0; round < 20; ++round) {
+        run_real([]() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            const auto rude = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+                (void)co_await reader.read(1000);
+                writer.write("bye");
+                writer.transport().abort();  // with bytes unread: a reset
+            };
+            Server server = co_await start_server(rude, "127.0.0.1", 0);
+            const auto factory = [] { return std::make_shared<Slow>(); };
+            auto [transport, protocol] =
+                co_await loop.create_connection(factory, "127.0.0.1", server.sockets().front().port());
+            transport->write(std::string(600'000, 'x'));
+            while (!protocol->lost)
+                co_await sleep(1ms);
+            server.close();
+            co_await server.wait_closed();
+        });
+    }
+}

@@ -152,7 +152,7 @@ TEST_CASE("communicate with a limit gives what was read so far, and can go on") 
         Process slow = co_await create_subprocess_shell("echo first; read line; echo second", piped());
         std::string out;
         try {
-            co_await slow.communicate({}, 1ms);
+            co_await slow.communicate(Bytes(), 1ms);
         } catch (const CommunicateTimeoutError& error) {
             out = error.out().str();
         } catch (const BrokenPipeError&) {}
@@ -160,7 +160,7 @@ TEST_CASE("communicate with a limit gives what was read so far, and can go on") 
         auto [rest, err] = co_await slow.communicate();
         CHECK((out + rest.str() == "first\nsecond\n"));
         Process silent = co_await create_subprocess_exec("sleep", "100", piped());
-        const std::string end = co_await ending(silent.communicate({}, 5ms));
+        const std::string end = co_await ending(silent.communicate(Bytes(), 5ms));
         CHECK(end == "CommunicateTimeoutError");
         CHECK_FALSE(silent.returncode());
         silent.kill();

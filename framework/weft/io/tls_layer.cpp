@@ -164,6 +164,7 @@ void TlsLayer::drop() noexcept {
 
 std::size_t TlsLayer::take_incoming(char* to, std::size_t room) noexcept {
     const std::size_t count = std::min(room, incoming_.size());
+    if (count == 0) return 0;
     std::memcpy(to, incoming_.data(), count);
     incoming_ = incoming_.subspan(count);
     return count;
@@ -213,6 +214,10 @@ void TlsLayer::keep_session(ssl_session_st* session) noexcept {
 
 void TlsLayer::connection_made(std::shared_ptr<Transport> transport) {
     lower_ = std::move(transport);
+    if (close_asked_) {
+        lower_->abort();
+        return;
+    }
     lower_->set_write_buffer_limits(constants::tls_write_high_water, std::nullopt);
     try {
         start();
@@ -605,10 +610,13 @@ void TlsLayer::shut_down() {
         (void)SSL_shutdown(ssl_.get());
         flush_outgoing();
     }
-    // The application reads no more; what comes before the peer's close_notify is dropped.
+    // What the peer sends before its close_notify is delivered still.
     const Scratch scratch;
-    for (bool more = !peer_closed_; more;)
-        (void)read_some(scratch.memory(), more);
+    for (bool more = !peer_closed_; more;) {
+        const std::size_t count = read_some(scratch.memory(), more);
+        if (count > 0 && !buffered_ && !paused_) deliver(scratch.memory().first(count));
+        if (state_ != State::shutting_down) return;
+    }
     ERR_clear_error();
     const bool ended = peer_closed_ || error_;
     error_ = nullptr;  // after our close_notify the peer's errors do not matter

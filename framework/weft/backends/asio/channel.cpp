@@ -43,6 +43,12 @@ bool ReactorChannel<Socket>::watch() {
     read_.ec_ = {};
     starting_ = true;
     start(Reactor::read_op, read_, true);
+#ifdef BOOST_ASIO_HAS_EPOLL
+    if (first && !read_.ec_) {
+        error_.socket.add_ref();  // the operation's
+        start(Reactor::except_op, error_, true);
+    }
+#endif
     starting_ = false;
     return first;
 }
@@ -86,6 +92,19 @@ void ReactorChannel<Socket>::ReadOperation::complete(void* owner, asio::detail::
         socket->fail_watch(self->ec_.value());
     else
         socket->watch_ended();
+}
+
+template <class Socket>
+typename ReactorChannel<Socket>::Operation::status ReactorChannel<Socket>::ErrorOperation::perform(Operation* base) {
+    Socket& socket = static_cast<ErrorOperation*>(base)->socket;
+    if (!socket.channel().starting_) socket.note_failure();
+    return Operation::not_done;
+}
+
+template <class Socket>
+void ReactorChannel<Socket>::ErrorOperation::complete(void*, asio::detail::scheduler_operation* base,
+                                                      const boost::system::error_code&, std::size_t) {
+    detail::Ref<Socket>::adopt(&static_cast<ErrorOperation*>(base)->socket);
 }
 
 template <class Socket>

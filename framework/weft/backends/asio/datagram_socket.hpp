@@ -30,6 +30,8 @@ public:
     SocketContext& context() const noexcept { return context_; }
     Channel<AsioDatagramSocket>& channel() noexcept { return channel_; }
     ReadEvent take_event() noexcept;
+    /// What failed is told by the next receive.
+    void note_failure() noexcept {}
     void watch_ended();
     void fail_watch(int error);
     void write_ready();

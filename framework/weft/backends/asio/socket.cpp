@@ -62,11 +62,13 @@ bool AsioStreamSocket::read_again() {
 bool AsioStreamSocket::receive() {
     bool drained = false;
     const bool received = context_.receive(*this, drained);
-    drained_ = drained;
-    if (!received)
+    drained_ = drained && !(received && failed_);
+    if (!received) {
+        failed_ = false;
         channel_.watch();
-    else if (context_.received() == 0)
+    } else if (context_.received() == 0) {
         ended_ = true;
+    }
     return received;
 }
 

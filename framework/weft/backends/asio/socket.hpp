@@ -31,6 +31,8 @@ public:
     using Event = ReadEvent;
     /// There may be data: reads it, or notes that it must be read later. Calls nobody back.
     Event take_event();
+    /// The event is an error or a hang-up: what comes after the data is to be read, too.
+    void note_failure() noexcept { failed_ = true; }
     /// Events have stopped.
     void watch_ended();
     /// The wait itself failed.
@@ -55,6 +57,7 @@ private:
     bool drained_ : 1 = false;  // the last read left nothing, not even the end of the stream; an event tells of more
     bool read_queued_ : 1 = false;  // with SocketContext::queue()
     bool ended_ : 1 = false;
+    bool failed_ : 1 = false;  // see note_failure()
     bool closed_ : 1 = false;
     Channel<AsioStreamSocket> channel_;
 };
