@@ -3,6 +3,7 @@
 // loop closes. Private to the framework.
 
 #include <weft/base/ref.hpp>
+#include <weft/io/server.hpp>
 #include <weft/loop/event_loop.hpp>
 
 #include <cstdint>
@@ -11,8 +12,6 @@
 #include <vector>
 
 namespace weft::io {
-
-class ServerState;
 
 /// What a registry holds: a transport of any kind.
 class RegistryEntry {
