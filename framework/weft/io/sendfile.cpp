@@ -1,6 +1,7 @@
 #include <weft/io/sendfile.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/io/server.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/io/sockets.hpp>
 #include <weft/tasks/future.hpp>
