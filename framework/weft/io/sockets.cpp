@@ -3,6 +3,7 @@
 #include <weft/base/constants.hpp>
 #include <weft/io/network.hpp>
 #include <weft/io/registry.hpp>
+#include <weft/io/server.hpp>
 #include <weft/io/socket_name.hpp>
 #include <weft/tasks/sleep.hpp>
 
