@@ -533,10 +533,14 @@ void TlsLayer::send_backlog() {
     if (const auto backlog = std::move(backlog_)) send(backlog->span());
 }
 
-/// One write below for all that OpenSSL has made.
+/// One write below for all that OpenSSL has made. It throws nothing: it runs where close() does, in destructors too.
 void TlsLayer::flush_outgoing() {
     if (!outgoing_ || outgoing_->empty()) return;
-    if (lower_) lower_->write(outgoing_->span());
+    if (lower_ && !lower_->is_closing())
+        detail::run_guarded([&] { lower_->write(outgoing_->span()); },
+                            [&](std::exception_ptr error) {
+                                fail(std::move(error), "Fatal error: the transport below TLS cannot be written to");
+                            });
     outgoing_->clear();
 }
 
