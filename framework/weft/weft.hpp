@@ -15,6 +15,7 @@
 #include <weft/loop/event_loop.hpp>
 #include <weft/loop/policy.hpp>
 #include <weft/services/executor.hpp>
+#include <weft/services/signals.hpp>
 #include <weft/services/subprocess.hpp>
 #include <weft/services/workers.hpp>
 #include <weft/sync/barrier.hpp>

@@ -122,6 +122,93 @@ TEST_CASE("rule 96: a pipe drops what is written after close(), and flushes what
     });
 }
 
+namespace {
+
+/// A terminal of its own.
+class Terminal {
+public:
+    Terminal() : master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+        REQUIRE(master >= 0);
+        REQUIRE(::grantpt(master) == 0);
+        REQUIRE(::unlockpt(master) == 0);
+        slave = ::open(::ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        REQUIRE(slave >= 0);
+    }
+    Terminal(const Terminal&) = delete;
+    Terminal& operator=(const Terminal&) = delete;
+    ~Terminal() { ::close(master); }
+    int master;
+    int slave;  // the test's
+};
+
+/// Would keep a socket open for writing.
+class Stays : public Protocol {
+public:
+    bool eof_received() override { return true; }
+    void connection_lost(std::exception_ptr) override { lost.set_result(); }
+    Future<> lost = get_running_loop().create_future<void>();
+};
+
+}  // namespace
+
+TEST_CASE("regression: a terminal that is written to stays open when somebody types") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const Terminal terminal;
+        auto writing = co_await loop.connect_write_pipe(recorder(), terminal.slave);
+        REQUIRE(::write(terminal.master, "typed\n", 6) == 6);
+        co_await sleep(5ms);
+        CHECK(writing.protocol->events.text() == "made");
+        writing.transport->write("shown");
+        writing.transport->close();
+        co_await writing.protocol->lost;
+        CHECK(writing.protocol->events.text() == "made lost");
+    });
+}
+
+TEST_CASE("regression: a socket that is written to stays open when its peer sends something") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        int pair[2];
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        auto writing = co_await loop.connect_write_pipe(recorder(), pair[0]);
+        REQUIRE(::write(pair[1], "x", 1) == 1);
+        co_await sleep(5ms);
+        CHECK(writing.protocol->events.text() == "made");
+        ::close(pair[1]);
+        writing.transport->write("into the void");
+        co_await writing.protocol->lost;
+    });
+}
+
+TEST_CASE("regression: what the reactor cannot watch is always ready: /dev/null") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        auto reading = co_await loop.connect_read_pipe(recorder(), ::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        co_await reading.protocol->lost;
+        CHECK(reading.protocol->events.text() == "made lost");
+        auto writing = co_await loop.connect_write_pipe(recorder(), ::open("/dev/null", O_WRONLY | O_CLOEXEC));
+        writing.transport->write("gone");
+        co_await sleep(1ms);
+        CHECK(writing.protocol->events.text() == "made");
+        writing.transport->close();
+        co_await writing.protocol->lost;
+        CHECK(writing.protocol->events.text() == "made lost");
+    });
+}
+
+TEST_CASE("regression: the end of the stream closes a reading pipe, whatever eof_received() says") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const Pipe pipe;
+        auto factory = [] { return std::make_shared<Stays>(); };
+        auto reading = co_await loop.connect_read_pipe(factory, pipe.reading());
+        ::close(pipe.writing());
+        co_await reading.protocol->lost;
+        CHECK(::fcntl(pipe.reading(), F_GETFD) == -1);
+    });
+}
+
 TEST_CASE("what is neither pipe, socket nor device is a ValueError and stays the caller's") {
     run_real([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

@@ -4,6 +4,7 @@
 #include <weft/services/subprocess.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -374,6 +375,46 @@ TEST_CASE("a loop that closes kills and reaps the children that run") {
     }());
     loop->close();
     CHECK_FALSE(has_children());
+}
+
+TEST_CASE("regression: waits that were cancelled leave nothing behind, and the others end") {
+    run_real([]() -> Coro<> {
+        Process process = co_await create_subprocess_exec("cat", SubprocessOptions().stdin(PIPE));
+        Task<int> other = create_task(process.wait());
+        for (int i = 0; i < 100; ++i) {
+            const std::string end = co_await ending(wait_for(process.wait(), 1us));
+            CHECK(end == "TimeoutError");
+        }
+        process.stdin().close();
+        const int status = co_await process.wait();
+        const int seen = co_await other;
+        CHECK(status == 0);
+        CHECK(seen == 0);
+    });
+}
+
+TEST_CASE("without a descriptor to watch a child by, a thread waits for it") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        loop.add_signal_handler(SIGUSR1, [] {});  // what the loop opens on its first wait is open
+        co_await sleep(1ms);
+        std::vector<int> all;
+        for (int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC); fd >= 0; fd = ::dup(fd))
+            all.push_back(fd);
+        CHECK(errno == EMFILE);
+        Process process = co_await create_subprocess_exec("/bin/sh", "-c", "kill -9 $$");
+        const int status = co_await process.wait();
+        CHECK(status == -SIGKILL);
+        Process running = co_await create_subprocess_exec("/bin/sleep", "100");
+        const std::string late = co_await ending(wait_for(running.wait(), 2ms));
+        CHECK(late == "TimeoutError");
+        running.terminate();
+        const int terminated = co_await running.wait();
+        CHECK(terminated == -SIGTERM);
+        for (const int fd : all)
+            ::close(fd);
+        CHECK_FALSE(has_children());
+    });
 }
 
 TEST_CASE("when the last Process goes its standard input is closed") {

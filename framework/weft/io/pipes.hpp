@@ -9,7 +9,7 @@
 //
 // The transport takes the descriptor over, makes it non-blocking and closes it. A writing end whose reader goes is
 // lost: with BrokenPipeError if something was unsent, else with null; what is written after close() is dropped;
-// write_eof() closes it.
+// write_eof() closes it. The end of the stream ends a reading end, whatever eof_received() says.
 
 #include <weft/io/connection.hpp>
 #include <weft/io/network.hpp>

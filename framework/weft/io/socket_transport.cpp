@@ -181,7 +181,7 @@ void SocketTransport::on_end_of_stream() {
                         [&](std::exception_ptr error) {
                             fatal_error(std::move(error), "Fatal error: protocol.eof_received() call failed.");
                         });
-    if (!keep_open) close();
+    if (!keep_open || (socket_ && socket_->is_pipe())) close();
 }
 
 void SocketTransport::on_read_error(std::error_code error) {

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -50,7 +49,6 @@ struct EventLoop::Registries {
     };
     std::vector<Entry> services;
     std::map<std::pair<int, FdEvent>, detail::Ref<detail::HandleState>> watched;  // the queued handle, if any
-    std::map<int, bool> signals;
 };
 
 EventLoop::EventLoop(std::unique_ptr<Backend> backend)
@@ -221,7 +219,6 @@ void EventLoop::close() {
     for (auto& services = registries_->services; !services.empty(); services.pop_back())
         services.back().service->shutdown();
     registries_->watched.clear();
-    registries_->signals.clear();
     backend_->close();
     remote_nodes_.close();
     destroy_tasks();
@@ -301,7 +298,7 @@ TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> cal
     return TimerHandle(make_timer(when, std::move(callback)));
 }
 
-// Descriptors and signals
+// Descriptors
 
 void EventLoop::watch(int fd, FdEvent event, UniqueFunction<void()> fn) {
     check_usable();
@@ -351,28 +348,6 @@ void EventLoop::add_writer(int fd, UniqueFunction<void()> fn) {
 }
 bool EventLoop::remove_writer(int fd) {
     return unwatch(fd, FdEvent::writable);
-}
-
-void EventLoop::add_signal_handler(int signal_number, UniqueFunction<void()> fn) {
-    check_usable();
-    if (signal_number < 1 || signal_number >= NSIG)
-        throw ValueError("invalid signal number " + std::to_string(signal_number));
-    if (signal_number == SIGKILL || signal_number == SIGSTOP)
-        throw RuntimeError("sig " + std::to_string(signal_number) + " cannot be caught");
-    remove_signal_handler(signal_number);
-    auto shared = std::make_shared<UniqueFunction<void()>>(std::move(fn));
-    const auto arrived = [this, shared, context = detail::ContextSlot::copy_of_current()]() mutable {
-        const detail::ContextScope scope(context);  // of which the handle takes a copy
-        schedule_internal([shared] { (*shared)(); });
-    };
-    backend_->watch_signal(signal_number, arrived);
-    registries_->signals[signal_number] = true;
-}
-
-bool EventLoop::remove_signal_handler(int signal_number) {
-    if (closed_ || registries_->signals.erase(signal_number) == 0) return false;
-    backend_->unwatch_signal(signal_number);
-    return true;
 }
 
 // Errors

@@ -293,7 +293,7 @@ public:
     template <class F>
     auto subprocess_shell(F protocol_factory, std::string command, SubprocessOptions options);
 
-    // Descriptors and signals
+    // Descriptors, and signals (defined by the services floor; see services/signals.hpp)
 
     /// Calls `fn` whenever `fd` can be read, until remove_reader(). Level-triggered; a second call replaces the first.
     void add_reader(int fd, UniqueFunction<void()> fn);

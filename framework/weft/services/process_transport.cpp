@@ -305,6 +305,7 @@ void ProcessTransport::child_ended(int status) {
 Coro<int> ProcessTransport::wait() {
     const auto keep = shared_from_this();
     if (!returncode_) {
+        std::erase_if(waiters_, [](const Future<>& waiter) { return waiter.done(); });  // cancelled ones
         Future<> ended = loop_.create_future<void>();
         waiters_.push_back(ended);
         co_await ended;

@@ -1,5 +1,6 @@
 #include <weft/backends/asio/backend.hpp>
 
+#include <weft/backends/asio/signals.hpp>
 #include <weft/base/constants.hpp>
 #include <weft/base/exceptions.hpp>
 #include <weft/loop/event_loop.hpp>
@@ -8,7 +9,6 @@
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -20,7 +20,6 @@ namespace weft::asio_backend {
 
 namespace asio = boost::asio;
 using Descriptor = asio::posix::basic_stream_descriptor<IoContext::executor_type>;
-using Signals = asio::basic_signal_set<IoContext::executor_type>;
 
 /// Watches one descriptor for one event. It works on a duplicate: the descriptor stays its owner's, who may watch it
 /// for the other event too. After a call it waits again from the next poll on: within one poll a descriptor that
@@ -63,31 +62,6 @@ private:
     const detail::Ref<SocketContext> context_;
     Descriptor descriptor_;
     const FdEvent event_;
-    UniqueFunction<void()> callback_;
-    bool stopped_ = false;
-};
-
-class SignalWatch : public std::enable_shared_from_this<SignalWatch> {
-public:
-    SignalWatch(SocketContext& context, int signal_number, UniqueFunction<void()> callback)
-        : context_(&context), signals_(context.io.get_executor(), signal_number), callback_(std::move(callback)) {}
-    void wait() {
-        signals_.async_wait([self = shared_from_this()](const boost::system::error_code& error, int) {
-            if (self->stopped_ || error) return;
-            self->wait();
-            self->callback_();
-        });
-    }
-    void stop() noexcept {
-        stopped_ = true;
-        boost::system::error_code ignored;  // nothing is left to cancel
-        signals_.clear(ignored);
-        signals_.cancel(ignored);
-    }
-
-private:
-    const detail::Ref<SocketContext> context_;
-    Signals signals_;
     UniqueFunction<void()> callback_;
     bool stopped_ = false;
 };
@@ -166,11 +140,9 @@ void AsioBackend::attach(EventLoop& loop) {
 void AsioBackend::close() noexcept {
     for (auto& [key, watch] : watches_)
         watch->stop();
-    for (auto& [number, watch] : signals_)
-        watch->stop();
+    close_signals();
     watches_.clear();
     called_.clear();
-    signals_.clear();
     network_->close();
     work_.reset();
     // Cancelled operations still have to be told; the objects that they hold are freed here.
@@ -232,16 +204,23 @@ void AsioBackend::unwatch_fd(int fd, FdEvent event) noexcept {
 }
 
 void AsioBackend::watch_signal(int signal_number, UniqueFunction<void()> callback) {
-    auto watch = std::make_shared<SignalWatch>(network_->sockets(), signal_number, std::move(callback));
-    watch->wait();
-    signals_[signal_number] = std::move(watch);
+    if (!signals_) signals_ = std::make_shared<SignalReceiver>(network_->sockets());
+    try {
+        signals_->watch(signal_number, std::move(callback));
+    } catch (...) {
+        if (!signals_->watches_any()) close_signals();
+        throw;
+    }
 }
 
 void AsioBackend::unwatch_signal(int signal_number) noexcept {
-    auto found = signals_.find(signal_number);
-    if (found == signals_.end()) return;
-    found->second->stop();
-    signals_.erase(found);
+    if (!signals_) return;
+    signals_->unwatch(signal_number);
+    if (!signals_->watches_any()) close_signals();
+}
+
+void AsioBackend::close_signals() noexcept {
+    if (const auto signals = std::move(signals_)) signals->close();
 }
 
 std::unique_ptr<Executor> AsioBackend::new_executor(std::string name, std::size_t max_workers) {

@@ -16,7 +16,7 @@
 namespace weft::asio_backend {
 
 class FdWatch;
-class SignalWatch;
+class SignalReceiver;
 class WakeUp;
 struct WakeUpDeleter {
     void operator()(WakeUp* wake_up) const noexcept;
@@ -57,6 +57,7 @@ public:
 
 private:
     void wait_again();
+    void close_signals() noexcept;
 
     std::unique_ptr<IoContext> own_context_;
     IoContext& context_;
@@ -65,8 +66,8 @@ private:
     boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::unique_ptr<AsioNetwork> network_;
     std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;
-    FdWatches called_;  // by the last poll
-    std::map<int, std::shared_ptr<SignalWatch>> signals_;
+    FdWatches called_;                         // by the last poll
+    std::shared_ptr<SignalReceiver> signals_;  // while there is something to receive
     std::random_device random_;
 };
 

@@ -6,7 +6,9 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -49,7 +51,7 @@ constexpr int reads_per_event = 4;
 class AsioPipe final : public io::StreamSocket, public detail::Pooled {
 public:
     AsioPipe(SocketContext& context, int fd, io::PipeEnd end)
-        : context_(&context), descriptor_(context.io.get_executor()), fd_(fd), end_(end) {
+        : context_(&context), descriptor_(context.io.get_executor()), fd_(fd), end_(end), type_(type_of(fd)) {
         boost::system::error_code error;
         descriptor_.assign(fd, error);
         if (error) {
@@ -60,7 +62,9 @@ public:
 
     void start_reading() override {
         wanted_ = true;
-        if (!waiting_ && !closed_ && !ended_) wait_read();
+        // A device has no readers that could go: that a terminal is readable means that somebody has typed.
+        if (end_ == io::PipeEnd::writing && type_ == Type::device) return;
+        wait_read();
     }
     void stop_reading() noexcept override { wanted_ = false; }
     std::size_t write_some(std::span<const std::byte> data, std::error_code& error) noexcept override {
@@ -94,22 +98,41 @@ public:
 private:
     ~AsioPipe() override { close(); }
 
+    enum class Type : std::uint8_t { fifo, socket, device };
+    static Type type_of(int fd) noexcept {
+        struct stat status{};
+        if (::fstat(fd, &status) != 0 || S_ISFIFO(status.st_mode)) return Type::fifo;
+        return S_ISSOCK(status.st_mode) ? Type::socket : Type::device;
+    }
+
     /// A writing end becomes readable when nobody reads the other end any more.
     void wait_read() {
+        if (waiting_ || closed_ || ended_) return;
         waiting_ = true;
         descriptor_.async_wait(Descriptor::wait_read,
                                [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code& error) {
                                    self->waiting_ = false;
-                                   if (self->closed_) return;
+                                   if (self->closed_ || self->ended_) return;
                                    if (self->end_ == io::PipeEnd::writing)
-                                       self->events_->on_hang_up();
+                                       self->look_for_readers();
                                    else
                                        self->read(error);
                                });
     }
+    void look_for_readers() {
+        pollfd state{fd_, POLLRDHUP, 0};
+        if (::poll(&state, 1, 0) > 0) {
+            ended_ = true;
+            events_->on_hang_up();
+        } else if (type_ == Type::fifo) {
+            wait_read();
+        }
+        // A socket whose peer has sent something stays readable: the next write tells whether it is still there.
+    }
     void read(const boost::system::error_code& error) {
         static thread_local const std::unique_ptr<std::byte[]> buffer = std::make_unique<std::byte[]>(read_size);
-        if (error) {
+        // Of what the reactor cannot watch, such as /dev/null: it is always ready.
+        if (error && error != asio::error::operation_not_supported) {
             ended_ = true;
             events_->on_read_error(to_std(error));
             return;
@@ -127,16 +150,18 @@ private:
                     events_->on_read_error(std::error_code(errno, std::system_category()));
                 return;
             }
+            wait_read();  // first: a callback may throw through the loop
             events_->on_data({buffer.get(), static_cast<std::size_t>(count)});
             if (static_cast<std::size_t>(count) < read_size) break;
         }
-        if (wanted_ && !closed_ && !waiting_) wait_read();
+        if (wanted_) wait_read();
     }
 
     const detail::Ref<SocketContext> context_;
     Descriptor descriptor_;
     const int fd_;
     const io::PipeEnd end_;
+    const Type type_;
     bool wanted_ = false;
     bool waiting_ = false;
     bool ended_ = false;
