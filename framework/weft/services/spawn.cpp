@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <utility>
 
 namespace weft::detail {
 
@@ -24,6 +25,50 @@ struct Report {
     int error = 0;
 };
 
+// ThreadSanitizer makes a fork(2) of vfork(2), and nothing is shared: there the report comes by a pipe, too.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool shares_memory = false;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+constexpr bool shares_memory = false;
+#else
+constexpr bool shares_memory = true;
+#endif
+#else
+constexpr bool shares_memory = true;
+#endif
+
+/// A pipe that ends when the child has become another program or has ended. Without a descriptor for it a failure is
+/// the child's status 127.
+class ReportPipe {
+public:
+    ReportPipe() noexcept {
+        if (!shares_memory && ::pipe2(ends_, O_CLOEXEC) != 0) ends_[0] = ends_[1] = -1;
+    }
+    ReportPipe(const ReportPipe&) = delete;
+    ReportPipe& operator=(const ReportPipe&) = delete;
+    ~ReportPipe() {
+        for (const int end : ends_)
+            if (end >= 0) ::close(end);
+    }
+    int writing() const noexcept { return ends_[1]; }
+    void receive(volatile Report& report) noexcept {
+        if (ends_[0] < 0) return;
+        ::close(std::exchange(ends_[1], -1));
+        Report received;
+        ssize_t count;
+        do {
+            count = ::read(ends_[0], &received, sizeof received);
+        } while (count < 0 && errno == EINTR);
+        if (count != sizeof received) return;
+        report.step = received.step;
+        report.error = received.error;
+    }
+
+private:
+    int ends_[2] = {-1, -1};
+};
+
 /// Everything as the system calls take it.
 struct Prepared {
     const SpawnRequest* request;
@@ -32,6 +77,7 @@ struct Prepared {
     const char* const* candidates;
     const int* pass_fds;
     std::size_t pass_count;
+    int report_fd;  // -1: by memory alone
 };
 
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
@@ -43,8 +89,13 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
     return pointers;
 }
 
-void close_range_of(unsigned first, unsigned last) noexcept {
+void close_range_of(unsigned first, unsigned last, int report_fd) noexcept {
     if (first > last) return;
+    if (report_fd >= 0 && first <= static_cast<unsigned>(report_fd) && static_cast<unsigned>(report_fd) <= last) {
+        close_range_of(first, static_cast<unsigned>(report_fd) - 1, -1);
+        close_range_of(static_cast<unsigned>(report_fd) + 1, last, -1);
+        return;
+    }
 #ifdef SYS_close_range
     if (::syscall(SYS_close_range, first, last, 0) == 0) return;
 #endif
@@ -56,9 +107,15 @@ void close_range_of(unsigned first, unsigned last) noexcept {
 /// Runs in the child, on the parent's memory: only system calls from here on.
 [[noreturn]] void become(const Prepared& prepared, volatile Report& report) noexcept {
     const SpawnRequest& request = *prepared.request;
-    const auto fail = [&report](Step step, int error) {
+    int report_fd = prepared.report_fd;
+    const auto fail = [&report, &report_fd](Step step, int error) {
         report.step = step;
         report.error = error;
+        const Report message{step, error};
+        if (report_fd >= 0) {
+            const ssize_t written = ::write(report_fd, &message, sizeof message);
+            (void)written;  // nobody is left to tell
+        }
         ::_exit(127);
     };
     // Signals as a new program expects them. Handlers are the parent's: none may run here.
@@ -72,6 +129,7 @@ void close_range_of(unsigned first, unsigned last) noexcept {
     if (request.new_session && ::setsid() < 0) fail(Step::session, errno);
     if (request.process_group >= 0 && ::setpgid(0, request.process_group) != 0) fail(Step::process_group, errno);
     // Out of the way of 0, 1 and 2 first, so that none is overwritten before its turn.
+    if (report_fd >= 0 && report_fd < 3) report_fd = ::fcntl(report_fd, F_DUPFD_CLOEXEC, 3);
     int standard_fds[3];
     for (int i = 0; i < 3; ++i) {
         standard_fds[i] = request.standard[i];
@@ -95,10 +153,10 @@ void close_range_of(unsigned first, unsigned last) noexcept {
         if (flags < 0) fail(Step::descriptors, errno);
         ::fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC);
         if (fd < 3) continue;
-        close_range_of(next, static_cast<unsigned>(fd) - 1);
+        close_range_of(next, static_cast<unsigned>(fd) - 1, report_fd);
         next = static_cast<unsigned>(fd) + 1;
     }
-    close_range_of(next, UINT_MAX);
+    close_range_of(next, UINT_MAX, report_fd);
     if (!request.cwd.empty() && ::chdir(request.cwd.c_str()) != 0) fail(Step::directory, errno);
     sigset_t none;
     sigemptyset(&none);
@@ -139,8 +197,10 @@ pid_t spawn_process(const SpawnRequest& request) {
     const std::vector<char*> arguments = pointers_to(request.arguments);
     const std::vector<char*> environment = pointers_to(request.environment);
     const std::vector<char*> candidates = pointers_to(request.candidates);
+    ReportPipe pipe;
     const Prepared prepared{&request,          arguments.data(),        environment.data(),
-                            candidates.data(), request.pass_fds.data(), request.pass_fds.size()};
+                            candidates.data(), request.pass_fds.data(), request.pass_fds.size(),
+                            pipe.writing()};
     volatile Report report;
     report.step = Step::none;
     report.error = 0;
@@ -153,6 +213,7 @@ pid_t spawn_process(const SpawnRequest& request) {
     const int fork_error = errno;
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0) throw_spawn_error(Step::none, fork_error, request);
+    pipe.receive(report);
     const Step step = report.step;
     if (step == Step::none) return pid;
     // It has ended by itself.

@@ -116,6 +116,13 @@ Coro<Process> start_process(std::vector<std::string> arguments, SubprocessOption
     co_return Process(std::make_shared<ProcessState>(std::move(transport), std::move(protocol)));
 }
 
+// They hold what they need from the call on: a Process may go before its coroutine starts.
+
+Coro<int> wait_for_end(std::shared_ptr<ProcessState> process) {
+    if (const auto known = process->transport->get_returncode()) co_return *known;
+    co_return co_await process->transport->wait();
+}
+
 Coro<> feed_input(std::shared_ptr<ProcessState> process, Bytes input) {
     StreamWriter& writer = process->input;
     try {
@@ -153,7 +160,24 @@ Coro<> run_communicate(std::shared_ptr<ProcessState> process, Bytes input, Outpu
     if (protocol->output.state()) parts.push_back(read_into(protocol->output, output.out));
     if (protocol->error.state()) parts.push_back(read_into(protocol->error, output.err));
     if (!parts.empty()) co_await gather(std::move(parts));
-    co_await Process(process).wait();
+    co_await wait_for_end(process);
+}
+
+Coro<std::pair<Bytes, Bytes>> communicate(std::shared_ptr<ProcessState> process, Bytes input,
+                                          std::optional<Duration> limit) {
+    Output output;
+    bool late = false;
+    if (!limit) {
+        co_await run_communicate(std::move(process), std::move(input), output);
+    } else {
+        try {
+            co_await wait_for(run_communicate(std::move(process), std::move(input), output), *limit);
+        } catch (const TimeoutError&) {
+            late = true;
+        }
+    }
+    if (late) throw CommunicateTimeoutError(std::move(*output.out), std::move(*output.err));
+    co_return std::make_pair(std::move(*output.out), std::move(*output.err));
 }
 
 }  // namespace
@@ -193,29 +217,13 @@ StreamReader Process::stderr() const {
 }
 
 Coro<int> Process::wait() const {
-    const std::shared_ptr<io::ProcessState> state = state_;
-    if (const auto known = state->transport->get_returncode()) co_return *known;
-    co_return co_await state->transport->wait();
+    return io::wait_for_end(state_);
 }
-
 Coro<std::pair<Bytes, Bytes>> Process::communicate(Bytes input) const {
-    const std::shared_ptr<io::ProcessState> state = state_;
-    io::Output output;
-    co_await io::run_communicate(state, std::move(input), output);
-    co_return std::make_pair(std::move(*output.out), std::move(*output.err));
+    return io::communicate(state_, std::move(input), std::nullopt);
 }
-
 Coro<std::pair<Bytes, Bytes>> Process::communicate(Bytes input, Duration limit) const {
-    const std::shared_ptr<io::ProcessState> state = state_;
-    io::Output output;
-    bool late = false;
-    try {
-        co_await wait_for(io::run_communicate(state, std::move(input), output), limit);
-    } catch (const TimeoutError&) {
-        late = true;
-    }
-    if (late) throw CommunicateTimeoutError(std::move(*output.out), std::move(*output.err));
-    co_return std::make_pair(std::move(*output.out), std::move(*output.err));
+    return io::communicate(state_, std::move(input), limit);
 }
 
 void Process::send_signal(int signal_number) const {

@@ -203,7 +203,7 @@ public:
     Coro<int> wait() const;
     /// Writes `input` to standard input and closes it, while it reads output and error to their end; waits for the
     /// child. Gives both (empty where there is no pipe). A child that does not read its input is no error. ValueError
-    /// if there is input and no pipe for it.
+    /// if there is input and no pipe for it. Cancelling it leaves the child running, and loses what it has read.
     Coro<std::pair<Bytes, Bytes>> communicate(Bytes input = {}) const;
     Coro<std::pair<Bytes, Bytes>> communicate(std::string_view input) const { return communicate(Bytes(input)); }
     /// The same within `limit`; CommunicateTimeoutError has what was read.
@@ -279,13 +279,13 @@ Coro<Process> create_subprocess_exec(std::string program, Args... args) {
     (io::add_argument(arguments, options, std::move(args)), ...);
     return create_subprocess_exec(std::move(arguments), std::move(options));
 }
-inline Coro<Process> create_subprocess_exec(const char* program) {
+inline Coro<Process> create_subprocess_exec(std::string program) {
     std::vector<std::string> arguments;
-    arguments.emplace_back(program);
+    arguments.push_back(std::move(program));
     return create_subprocess_exec(std::move(arguments));
 }
-inline Coro<Process> create_subprocess_exec(std::string program) {
-    return create_subprocess_exec(program.c_str());
+inline Coro<Process> create_subprocess_exec(const char* program) {
+    return create_subprocess_exec(std::string(program));
 }
 
 /// The same for a SubprocessProtocol that `protocol_factory()` makes (loop.subprocess_exec). In asyncio's default the
