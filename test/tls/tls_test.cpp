@@ -313,6 +313,31 @@ TEST_CASE("TLS: a connection that ends without close_notify is an error of its o
     });
 }
 
+TEST_CASE("TLS: closing over a transport that was ended below is reported, and ends the connection") {
+    run_on_each_backend([]() -> Coro<> {
+        const Reports reports(get_running_loop());
+        std::exception_ptr seen;
+        const auto handler = [&](StreamReader reader, StreamWriter) -> Coro<> {
+            seen = co_await error_of(reader.read(-1));
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        {
+            auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+            const std::shared_ptr<Transport> plain = writer.state()->shared_transport();
+            co_await writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost"));
+            plain->write_eof();
+            // The writer's end closes: the close_notify has no way any more.
+        }
+        CHECK(reports.messages() == "Fatal error: the transport below TLS cannot be written to");
+        CHECK(error_text(reports[0].exception).find("after write_eof()") != std::string::npos);
+        while (!seen)
+            co_await sleep(1ms);
+        co_await close_server(server);
+        get_running_loop().set_exception_handler(nullptr);
+    });
+}
+
 TEST_CASE("TLS: abort drops what is buffered and says no close_notify") {
     run_on_each_backend([]() -> Coro<> {
         std::exception_ptr seen;
