@@ -338,6 +338,24 @@ TEST_CASE("TLS: closing over a transport that was ended below is reported, and e
     });
 }
 
+TEST_CASE("TLS: a handshake whose last flight cannot be written has failed") {
+    run_simulated([]() -> Coro<> {
+        const Reports reports(get_running_loop());
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+        const std::shared_ptr<Transport> plain = writer.state()->shared_transport();
+        Task<> shaking = create_task(writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost")));
+        co_await sleep(0s);  // the first flight is on its way
+        plain->write_eof();
+        const std::string end = co_await ending(shaking);
+        CHECK(end == "RuntimeError");
+        CHECK(reports.messages() == "Fatal error: the transport below TLS cannot be written to");
+        co_await close_server(server);
+        get_running_loop().set_exception_handler(nullptr);
+    });
+}
+
 TEST_CASE("TLS: abort drops what is buffered and says no close_notify") {
     run_on_each_backend([]() -> Coro<> {
         std::exception_ptr seen;

@@ -290,6 +290,7 @@ void TlsLayer::finish_handshake() {
     timer_.cancel();
     state_ = State::wrapped;
     flush_outgoing();
+    if (state_ != State::wrapped) return;  // connection_lost() tells why
     if (announce_ && !announced_) {
         announced_ = true;
         detail::run_guarded([&] { protocol_->connection_made(shared_from_this()); },
@@ -533,7 +534,8 @@ void TlsLayer::send_backlog() {
     if (const auto backlog = std::move(backlog_)) send(backlog->span());
 }
 
-/// One write below for all that OpenSSL has made. It throws nothing: it runs where close() does, in destructors too.
+/// One write below for all that OpenSSL has made. An error of it ends the layer and is not thrown: it runs where
+/// close() does, in destructors too.
 void TlsLayer::flush_outgoing() {
     if (!outgoing_ || outgoing_->empty()) return;
     if (lower_ && !lower_->is_closing())
@@ -613,6 +615,7 @@ void TlsLayer::shut_down() {
         ERR_clear_error();
         (void)SSL_shutdown(ssl_.get());
         flush_outgoing();
+        if (state_ != State::shutting_down) return;
     }
     // What the peer sends before its close_notify is delivered still.
     const Scratch scratch;
