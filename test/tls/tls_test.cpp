@@ -341,14 +341,19 @@ TEST_CASE("TLS: closing over a transport that was ended below is reported, and e
 TEST_CASE("TLS: a handshake whose last flight cannot be written has failed") {
     run_simulated([]() -> Coro<> {
         const Reports reports(get_running_loop());
-        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        std::shared_ptr<Transport> plain;
+        TlsContext serving = server_tls();
+        // The client's hello is there, its last flight is not made yet.
+        serving.set_servername_callback([&plain](const std::string&) -> std::optional<TlsContext> {
+            plain->write_eof();
+            return std::nullopt;
+        });
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(serving));
         const int port = server.sockets().front().port();
         auto [reader, writer] = co_await open_connection("127.0.0.1", port);
-        const std::shared_ptr<Transport> plain = writer.state()->shared_transport();
-        Task<> shaking = create_task(writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost")));
-        co_await sleep(0s);  // the first flight is on its way
-        plain->write_eof();
-        const std::string end = co_await ending(shaking);
+        plain = writer.state()->shared_transport();
+        const auto options = StartTlsOptions().server_hostname("localhost");
+        const std::string end = co_await ending(writer.start_tls(client_tls(), options));
         CHECK(end == "RuntimeError");
         CHECK(reports.messages() == "Fatal error: the transport below TLS cannot be written to");
         co_await close_server(server);
