@@ -361,6 +361,28 @@ TEST_CASE("TLS: a handshake whose last flight cannot be written has failed") {
     });
 }
 
+TEST_CASE("TLS: an answer to the peer's close_notify that cannot be written is told by connection_lost") {
+    run_simulated([]() -> Coro<> {
+        const Reports reports(get_running_loop());
+        std::shared_ptr<Transport> plain;
+        const auto handler = [&plain](StreamReader, StreamWriter writer) -> Coro<> {
+            writer.close();
+            plain->write_eof();  // the close_notify is on its way
+            co_await error_of(writer.wait_closed());
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+        plain = writer.state()->shared_transport();
+        co_await writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost"));
+        const std::string end = co_await ending(writer.wait_closed());
+        CHECK(end == "RuntimeError");
+        CHECK(reports.messages() == "Fatal error: the transport below TLS cannot be written to");
+        co_await close_server(server);
+        get_running_loop().set_exception_handler(nullptr);
+    });
+}
+
 TEST_CASE("TLS: abort drops what is buffered and says no close_notify") {
     run_on_each_backend([]() -> Coro<> {
         std::exception_ptr seen;
