@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Compares TCP and TLS echo servers: CPU, instructions and system calls per message, memory per idle connection.
+"""Compares echo servers over TCP, TLS, Unix sockets and UDP: CPU, instructions and system calls per message, memory per idle connection.
 
-    echo_bench.py --build DIR [--tls] [--rounds R] [--quick] [--only name,...] [--instructions | --syscalls | --idle]
+    echo_bench.py --build DIR [--tls | --unix | --udp] [--rounds R] [--quick] [--only name,...] [--instructions | --syscalls | --idle]
 
-Without a mode: server CPU per message and its ratio to epoll_echo, or epoll_tls_echo. bench/README.md says how to read
-the tables.
+Without a mode: server CPU per message and its ratio to the C server on epoll. bench/README.md says how to read the
+tables.
 """
 
 import sys
@@ -39,14 +39,18 @@ BINARIES = [
     "epoll_echo", "uv_echo", "asio_callbacks", "asio_awaitable", "weft_protocol_echo", "weft_streams_echo",
 ]  # fmt: skip
 TLS_BINARIES = ["epoll_tls_echo", "weft_protocol_echo", "weft_streams_echo"]
+UNIX_BINARIES = ["epoll_echo", "weft_protocol_echo", "weft_streams_echo"]
+UDP_BINARIES = ["epoll_udp_echo", "weft_udp_protocol_echo", "weft_udp_endpoint_echo"]
 SCRIPTS = {
     "uvloop_protocol": ["protocol", "uvloop"],
     "uvloop_streams": ["streams", "uvloop"],
     "asyncio_protocol": ["protocol", "asyncio"],
     "asyncio_streams": ["streams", "asyncio"],
 }
+UDP_SCRIPTS = {"uvloop_udp": ["uvloop"], "asyncio_udp": ["asyncio"]}
 INSTRUCTION_SERVERS = [
-    "weft_protocol_echo", "weft_streams_echo", "asio_callbacks", "uv_echo", "epoll_echo", "epoll_tls_echo",
+    "weft_protocol_echo", "weft_streams_echo", "weft_udp_protocol_echo", "weft_udp_endpoint_echo", "asio_callbacks",
+    "uv_echo", "epoll_echo", "epoll_tls_echo", "epoll_udp_echo",
 ]  # fmt: skip
 
 Case = collections.namedtuple("Case", "title mode connections size messages warmup")
@@ -59,7 +63,7 @@ CASES = [
 ]
 
 
-TLS_CASES = [case for case in CASES if case.mode == "pingpong" and case.connections == 10]
+FEW_CASES = [case for case in CASES if case.mode == "pingpong" and case.connections == 10]
 
 
 class BenchError(Exception):
@@ -71,8 +75,7 @@ class Server:
     the server is the wrapper's child, otherwise the wrapper becomes the server."""
 
     def __init__(self, command, wrapper=(), traced=False):
-        program = 2 if command[0] == PYTHON else 1  # the port follows the program's name
-        self.command = [*wrapper, *command[:program], "0", *command[program:]]
+        self.command = [*wrapper, *command]
         self.traced = traced
 
     def __enter__(self):
@@ -80,7 +83,7 @@ class Server:
             self.command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, preexec_fn=pin_to(SERVER_CORE)
         )
         try:
-            self.port = self._read_port()
+            self.address = self._read_address()
             self.pid = self._traced_child() if self.traced else self.process.pid
         except BaseException:
             self._stop(self.process.pid)
@@ -90,15 +93,16 @@ class Server:
     def __exit__(self, *_):
         self._stop(self.pid)
 
-    def _read_port(self):
+    def _read_address(self):
+        """As echo_client's options."""
         os.set_blocking(self.process.stdout.fileno(), False)
         text, deadline = b"", time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             text += self.process.stdout.read() or b""
-            if found := re.search(rb"^port (\d+)\n", text, re.MULTILINE):
-                return int(found[1])
+            if found := re.search(rb"^(port|path) (\S+)\n", text, re.MULTILINE):
+                return ["--unix" if found[1] == b"path" else "--port", found[2].decode()]
             time.sleep(0.005)
-        raise BenchError(f"{' '.join(self.command)} did not say its port")
+        raise BenchError(f"{' '.join(self.command)} did not say its address")
 
     def _traced_child(self):
         tracer = self.process.pid
@@ -133,8 +137,8 @@ class Client:
     """A run of echo_client in step with the driver (its --sync)."""
 
     def __init__(self, args, server, **options):
-        self.command = [str(args.build / "bench" / "echo_client"), "--sync", "--port", str(server.port)]
-        self.command += ["--tls"] if args.tls else []
+        self.command = [str(args.build / "bench" / "echo_client"), "--sync", *server.address]
+        self.command += ["--tls"] if args.tls else ["--udp"] if args.udp else []
         self.command += ["--timeout", str(RUN_TIMEOUT)]
         for name, value in options.items():
             self.command += [f"--{name}", str(value)]
@@ -187,22 +191,27 @@ def make_certificate(folder):
     return pair
 
 
-def find_servers(build, only, pair):
-    """name -> command; a missing one is skipped with a line that says so. `pair` is what their TLS is made with."""
-    known = (TLS_BINARIES if pair else BINARIES) + list(SCRIPTS)
+def find_servers(args, folder):
+    """name -> command; a missing one is skipped with a line that says so."""
+    build, only = args.build, args.only
+    pair = make_certificate(folder) if args.tls else []
+    binaries = TLS_BINARIES if args.tls else UNIX_BINARIES if args.unix else UDP_BINARIES if args.udp else BINARIES
+    scripts, script = (UDP_SCRIPTS, "asyncio_udp_echo.py") if args.udp else (SCRIPTS, "asyncio_echo.py")
+    known = binaries + list(scripts)
     if only and (unknown := set(only) - set(known)):
         raise BenchError(f"unknown in --only: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     if not (build / "bench" / "echo_client").exists():
         raise BenchError(f"{build}/bench/echo_client is missing: build the benchmarks first")
     servers = {}
     for name in only or known:
-        if name in SCRIPTS:
-            if "uvloop" in SCRIPTS[name] and not has_uvloop(PYTHON):
+        address = f"{folder}/{name}.sock" if args.unix else "0"
+        if name in scripts:
+            if "uvloop" in scripts[name] and not has_uvloop(PYTHON):
                 print(f"{name}: skipped, uvloop is not installed")
             else:
-                servers[name] = [PYTHON, str(HERE / "echo" / "asyncio_echo.py"), *SCRIPTS[name], *pair]
+                servers[name] = [PYTHON, str(HERE / "echo" / script), address, *scripts[name], *pair]
         elif (build / "bench" / name).exists():
-            servers[name] = [str(build / "bench" / name), *pair]
+            servers[name] = [str(build / "bench" / name), address, *pair]
         else:
             print(f"{name}: skipped, {build}/bench/{name} is not built")
     return servers
@@ -242,7 +251,7 @@ def cpu_per_message(args, servers, case, slices, round_number):
 
 
 def cpu_mode(args, servers):
-    cases, slices = TLS_CASES if args.tls else CASES, SLICES
+    cases, slices = FEW_CASES if args.tls or args.udp else CASES, SLICES
     if args.quick:
         slices = QUICK_SLICES
         cases = [case._replace(messages=case.messages // 10, warmup=case.warmup // 2) for case in cases]
@@ -348,7 +357,10 @@ def idle_mode(args, servers):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="Meson build directory")
-    parser.add_argument("--tls", action="store_true", help="TLS 1.3 instead of plain TCP")
+    over = parser.add_mutually_exclusive_group()
+    over.add_argument("--tls", action="store_true", help="TLS 1.3 instead of plain TCP")
+    over.add_argument("--unix", action="store_true", help="Unix sockets instead of TCP")
+    over.add_argument("--udp", action="store_true", help="UDP instead of TCP")
     parser.add_argument("--rounds", type=int, help="default 5; 3 with --quick, 1 with --idle")
     parser.add_argument("--quick", action="store_true", help="fewer messages and connections")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="servers, by name")
@@ -359,7 +371,9 @@ def parse_arguments():
     args = parser.parse_args()
     if args.rounds is None:
         args.rounds = 1 if args.idle else 3 if args.quick else 5
-    args.baseline = "epoll_tls_echo" if args.tls else "epoll_echo"
+    args.baseline = "epoll_tls_echo" if args.tls else "epoll_udp_echo" if args.udp else "epoll_echo"
+    if args.udp and args.idle:
+        parser.error("--idle counts connections, and UDP has none")
     return args
 
 
@@ -369,12 +383,12 @@ def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as folder:
-        run_mode(args, make_certificate(folder) if args.tls else [])
+        run_mode(args, folder)
 
 
-def run_mode(args, pair):
+def run_mode(args, folder):
     try:
-        servers = find_servers(args.build, args.only, pair)
+        servers = find_servers(args, folder)
         if args.instructions:
             instructions_mode(args, servers)
         elif args.syscalls:

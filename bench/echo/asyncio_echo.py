@@ -1,8 +1,8 @@
-"""TCP echo on Python's asyncio, with TLS if there is a certificate.
+"""TCP or Unix-socket echo on Python's asyncio, with TLS if there is a certificate.
 
-    asyncio_echo.py PORT [streams|protocol] [asyncio|uvloop] [CERTIFICATE KEY]
+    asyncio_echo.py PORT|PATH [streams|protocol] [asyncio|uvloop] [CERTIFICATE KEY]
 
-PORT 0 = any; prints `port N`, runs until SIGTERM.
+PORT 0 = any; prints `port N` or `path PATH`, runs until SIGTERM.
 """
 
 import asyncio
@@ -37,6 +37,17 @@ async def echo(reader, writer):
         writer.close()
 
 
+async def main_unix(path, mode):
+    if mode == "streams":
+        server = await asyncio.start_unix_server(echo, path, backlog=BACKLOG)
+    else:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(EchoProtocol, path, backlog=BACKLOG)
+    print(f"path {path}", flush=True)
+    async with server:
+        await server.serve_forever()
+
+
 async def main(port, mode, context):
     if mode == "streams":
         server = await asyncio.start_server(echo, "127.0.0.1", port, backlog=BACKLOG, ssl=context)
@@ -56,6 +67,9 @@ if __name__ == "__main__":
         import uvloop
 
         uvloop.install()
+    if port.startswith("/"):
+        asyncio.run(main_unix(port, mode))
+        sys.exit()
     context = None
     if len(sys.argv) > 5:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

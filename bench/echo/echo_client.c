@@ -1,6 +1,7 @@
 // Load generator for the echo servers: one thread, epoll.
 //
-//     echo_client --port P [--host H] [--mode pingpong|stream|idle] [--connections N] [--size S] [--messages M]
+//     echo_client --port P | --unix PATH | --udp --port P [--host H] [--mode pingpong|stream|idle] [--connections N]
+//     [--size S] [--messages M]
 //                 [--warmup W] [--inflight BYTES] [--hold SECONDS] [--timeout SECONDS] [--tls] [--sync]
 //
 //   pingpong  every connection has one message of S bytes in flight; M messages in all
@@ -11,7 +12,8 @@
 // That and the warm-up are outside the measured run, and there every byte of the echo is compared; in the measured
 // run bytes are counted. The last line is {"messages":M,"seconds":T}. Exit status 1 says what went wrong.
 //
-// --tls speaks TLS 1.3 and believes every certificate.
+// --tls speaks TLS 1.3 and believes every certificate. With --udp a message is a datagram, and only pingpong is known:
+// a datagram that is lost ends in the time-out.
 //
 // --sync lets a driver look at the server around the measured run: the client prints `warm` and waits for a line on
 // stdin before it starts. After the result it waits again, with all connections open: at a line it warms up once more,
@@ -34,6 +36,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -60,6 +63,8 @@ static struct {
     double hold;
     unsigned timeout;
     bool tls;
+    bool udp;
+    const char* path;  // of a Unix socket, or null
     bool sync;
 } options = {.host = "127.0.0.1", .connections = 1, .messages = 1000, .inflight = 1024 * 1024, .timeout = 120};
 
@@ -125,8 +130,18 @@ static SSL* start_tls(int fd) {
     return ssl;
 }
 
-static void open_connection(int index) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+static int connect_unix(void) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) fail("socket");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(options.path) >= sizeof address.sun_path) refuse("--unix: the path is too long");
+    strcpy(address.sun_path, options.path);
+    if (connect(fd, (struct sockaddr*)&address, sizeof address) != 0) fail("connect");
+    return fd;
+}
+
+static int connect_internet(int index) {
+    int fd = socket(AF_INET, (options.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     if (fd < 0) fail("socket");
     int on = 1;
     struct sockaddr_in source = {.sin_family = AF_INET,
@@ -137,7 +152,12 @@ static void open_connection(int index) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
     if (inet_pton(AF_INET, options.host, &address.sin_addr) != 1) refuse("--host takes an IPv4 address");
     if (connect(fd, (struct sockaddr*)&address, sizeof address) != 0) fail("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!options.udp) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+static void open_connection(int index) {
+    int fd = options.path != NULL ? connect_unix() : connect_internet(index);
     connections[index] = (struct connection){.fd = fd, .ssl = options.tls ? start_tls(fd) : NULL};
     watch(index, EPOLL_CTL_ADD, EPOLLIN);
 }
@@ -365,6 +385,8 @@ static void parse(int argc, char** argv) {
         {"hold", required_argument, NULL, 'o'},
         {"timeout", required_argument, NULL, 't'},
         {"tls", no_argument, NULL, 'e'},
+        {"unix", required_argument, NULL, 'u'},
+        {"udp", no_argument, NULL, 'g'},
         {"sync", no_argument, NULL, 'y'},
         {NULL, 0, NULL, 0},
     };
@@ -381,12 +403,16 @@ static void parse(int argc, char** argv) {
         case 'o': options.hold = atof(optarg); break;
         case 't': options.timeout = (unsigned)atoi(optarg); break;
         case 'e': options.tls = true; break;
+        case 'u': options.path = optarg; break;
+        case 'g': options.udp = true; break;
         case 'y': options.sync = true; break;
         default: refuse("unknown option");
         }
     }
     if (options.size == 0) options.size = options.mode == mode_stream ? 64 * 1024 : 1024;
-    if (options.port <= 0 || options.port > 65535) refuse("--port is needed");
+    if (options.path == NULL && (options.port <= 0 || options.port > 65535)) refuse("--port or --unix is needed");
+    if (options.udp && (options.mode != mode_pingpong || options.path != NULL || options.tls))
+        refuse("--udp goes with --mode pingpong only");
     if (options.connections < 1 || options.messages < 0 || options.warmup < 0) refuse("a count is out of range");
     if (options.mode == mode_stream) options.connections = 1;
 }

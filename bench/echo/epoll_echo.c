@@ -1,6 +1,6 @@
-// TCP echo written directly on epoll: the limit every other echo server is compared with.
+// TCP or Unix-socket echo written directly on epoll: the limit every other echo server is compared with.
 //
-//     epoll_echo PORT          (0 = any; prints `port N`, runs until SIGTERM)
+//     epoll_echo PORT|PATH     (0 = any; prints `port N` or `path PATH`, runs until SIGTERM)
 //
 // One thread, level-triggered epoll, one read buffer shared by all connections. A message costs one recv and one
 // send. Only what the socket did not take is copied; until it is gone the connection waits for EPOLLOUT and reads
@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { read_buffer_size = 256 * 1024, events_per_wait = 512, backlog = 4096 };
@@ -57,7 +58,7 @@ static void accept_connections(int listener) {
             fail("accept4");
         }
         int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a Unix socket refuses it
         struct connection* connection = calloc(1, sizeof *connection);
         if (connection == NULL) fail("calloc");
         connection->fd = fd;
@@ -107,6 +108,23 @@ static void send_rest(struct connection* connection) {
     wait_for(connection, EPOLL_CTL_MOD, EPOLLIN);
 }
 
+static int listen_on_path(const char* path) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) fail("socket");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        fail("bind");
+    }
+    strcpy(address.sun_path, path);
+    unlink(path);
+    if (bind(fd, (struct sockaddr*)&address, sizeof address) != 0) fail("bind");
+    if (listen(fd, backlog) != 0) fail("listen");
+    printf("path %s\n", path);
+    fflush(stdout);
+    return fd;
+}
+
 static int listen_on(int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) fail("socket");
@@ -126,7 +144,7 @@ static int listen_on(int port) {
 int main(int argc, char** argv) {
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0) fail("epoll_create1");
-    int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0);
+    int listener = argc > 1 && argv[1][0] == '/' ? listen_on_path(argv[1]) : listen_on(argc > 1 ? atoi(argv[1]) : 0);
     struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = NULL}};  // NULL stands for the listener
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event) != 0) fail("epoll_ctl");
 

@@ -1,4 +1,4 @@
-// An echo server on a Protocol: PORT [CERTIFICATE KEY], with TLS if there are these.
+// An echo server on a Protocol: PORT|PATH [CERTIFICATE KEY], with TLS if there are these.
 #include <weft/weft.hpp>
 
 #include <cstdio>
@@ -18,6 +18,14 @@ class Echo : public Protocol {
     std::shared_ptr<Transport> transport_;
 };
 
+Coro<> serve_unix(std::string path, ServerOptions options) {
+    EventLoop& loop = get_running_loop();
+    Server server = co_await loop.create_unix_server([] { return std::make_shared<Echo>(); }, path, options);
+    std::printf("path %s\n", path.c_str());
+    std::fflush(stdout);
+    co_await server.serve_forever();
+}
+
 Coro<> amain(int port, ServerOptions options) {
     EventLoop& loop = get_running_loop();
     Server server = co_await loop.create_server([] { return std::make_shared<Echo>(); }, "127.0.0.1", port, options);
@@ -31,5 +39,6 @@ Coro<> amain(int port, ServerOptions options) {
 int main(int argc, char** argv) {
     ServerOptions options;
     if (argc > 3) options.tls(TlsContext::server(argv[2], argv[3]));
+    if (argc > 1 && argv[1][0] == '/') return run(serve_unix(argv[1], options));
     return run(amain(argc > 1 ? std::atoi(argv[1]) : 0, options));
 }

@@ -1,4 +1,4 @@
-// The echo server of the README: PORT [CERTIFICATE KEY], with TLS if there are these.
+// The echo server of the README: PORT|PATH [CERTIFICATE KEY], with TLS if there are these.
 #include <weft/weft.hpp>
 
 #include <cstdio>
@@ -17,6 +17,13 @@ Coro<> echo(StreamReader reader, StreamWriter writer) {
     }
 }
 
+Coro<> serve_unix(std::string path, ServerOptions options) {
+    Server server = co_await start_unix_server(echo, path, options);
+    std::printf("path %s\n", path.c_str());
+    std::fflush(stdout);
+    co_await server.serve_forever();
+}
+
 Coro<> amain(int port, ServerOptions options) {
     Server server = co_await start_server(echo, "127.0.0.1", port, options);
     std::printf("port %d\n", server.sockets().front().port());
@@ -29,5 +36,6 @@ Coro<> amain(int port, ServerOptions options) {
 int main(int argc, char** argv) {
     ServerOptions options;
     if (argc > 3) options.tls(TlsContext::server(argv[2], argv[3]));
+    if (argc > 1 && argv[1][0] == '/') return run(serve_unix(argv[1], options));
     return run(amain(argc > 1 ? std::atoi(argv[1]) : 0, options));
 }

@@ -16,8 +16,8 @@ AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor)
     context_.add_ref();
     const int on = 1;
     ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    // Each read then tells how much is left, and the end of the stream too; without it reads go on until EAGAIN.
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_INQ, &on, sizeof on);
+    // Each read then tells how much is left, and the end of the stream too. A Unix socket has no such thing.
+    tells_rest_ = ::setsockopt(descriptor, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
 }
 
 AsioStreamSocket::~AsioStreamSocket() {

@@ -42,6 +42,8 @@ public:
     /// Delivers what was read.
     void finish_read();
     void write_ready();
+    /// A read tells how much is left to read.
+    bool tells_rest() const noexcept { return tells_rest_; }
 
     AsioStreamSocket* next_queued = nullptr;  // SocketContext's
 
@@ -58,6 +60,7 @@ private:
     bool read_queued_ : 1 = false;  // with SocketContext::queue()
     bool ended_ : 1 = false;
     bool failed_ : 1 = false;  // see note_failure()
+    bool tells_rest_ : 1 = false;
     bool closed_ : 1 = false;
     Channel<AsioStreamSocket> channel_;
 };

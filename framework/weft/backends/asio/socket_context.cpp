@@ -6,6 +6,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -16,8 +17,17 @@
 namespace weft::asio_backend {
 
 namespace {
+
 constexpr std::align_val_t buffer_alignment{constants::read_buffer_alignment};
+
+/// Neither data nor the end of the stream nor an error is there. Cheaper than the read that would find nothing, which
+/// has to wait for its turn and for one more poll of the reactor.
+bool is_quiet(int descriptor) noexcept {
+    pollfd state{descriptor, POLLIN | POLLRDHUP, 0};
+    return ::poll(&state, 1, 0) == 0;
 }
+
+}  // namespace
 
 #ifdef WEFT_ASIO_REACTOR_CHANNEL
 SocketContext::SocketContext(IoContext& io)
@@ -47,8 +57,9 @@ bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
     msghdr message{};
     message.msg_iov = &vector;
     message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
+    // Elsewhere there is no room for it: a Unix socket's peer could send descriptors, which would stay here for ever.
+    message.msg_control = socket.tells_rest() ? control : nullptr;
+    message.msg_controllen = socket.tells_rest() ? sizeof control : 0;
     errno = ENOMEM;
     if (buffer_) {
         do {
@@ -63,6 +74,10 @@ bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
     reader_ = detail::Ref<AsioStreamSocket>(&socket);
     if (count <= 0) return true;
     count_ = static_cast<std::size_t>(count);
+    if (!socket.tells_rest()) {
+        drained = count_ < constants::read_buffer_size && is_quiet(socket.native_handle());
+        return true;
+    }
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == IPPROTO_TCP && header->cmsg_type == TCP_CM_INQ) {
         int left = 0;
