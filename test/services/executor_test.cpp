@@ -360,6 +360,55 @@ TEST_CASE("a default executor of one's own, and pools by name") {
     });
 }
 
+TEST_CASE("an application's own executor service makes the default executor and the pools") {
+    class Inline final : public Executor {
+    public:
+        explicit Inline(std::string name, Trace& trace) : name_(std::move(name)), trace_(trace) {}
+        void shutdown(bool, bool) override {
+            if (terminated_.done()) return;
+            trace_(name_ + " ends");
+            terminated_.set_result();
+        }
+        ConcurrentFuture<> terminated() const override { return terminated_; }
+        std::size_t queue_depth() const override { return 0; }
+        std::string_view name() const noexcept override { return name_; }
+
+    private:
+        void post(std::unique_ptr<ExecutorJob> job) override {
+            trace_(name_ + " runs");
+            job->run();
+        }
+        std::string name_;
+        Trace& trace_;
+        ConcurrentFuture<> terminated_;
+    };
+    class InlineExecutors final : public ExecutorService {
+    public:
+        InlineExecutors(EventLoop& loop, Trace& trace) : ExecutorService(loop), trace_(trace) {}
+
+    private:
+        std::shared_ptr<Executor> new_executor(const std::string& name, std::size_t max_workers) override {
+            trace_("new " + name + "/" + std::to_string(max_workers));
+            return std::make_shared<Inline>(name, trace_);
+        }
+        Trace& trace_;
+    };
+    Trace trace;
+    auto loop = make_real_loop();
+    loop->add_service<InlineExecutors>(*loop, trace);
+    loop->run_until_complete([]() -> Coro<> {
+        EventLoop& running = get_running_loop();
+        const int first = co_await running.run_in_executor(nullptr, twice, 1);
+        const int second = co_await to_thread(twice, 2);
+        Executor& pool = running.service<ExecutorService>().pool("db", 3);
+        const int third = co_await running.run_in_executor(&pool, twice, 3);
+        const int fourth = co_await running.run_in_executor(&running.service<ExecutorService>().pool("db"), twice, 4);
+        CHECK(first + second + third + fourth == 20);
+    }());
+    loop->close();
+    CHECK(trace.text() == "new weft/0 weft runs weft runs new db/3 db runs db runs weft ends db ends");
+}
+
 TEST_CASE("many calls from many threads all arrive") {
     run_real([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

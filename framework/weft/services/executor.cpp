@@ -186,9 +186,13 @@ void ExecutorService::shutdown() noexcept {
     pools_.clear();
 }
 
+std::shared_ptr<Executor> ExecutorService::new_executor(const std::string& name, std::size_t max_workers) {
+    return loop_.backend().new_executor(name, max_workers);
+}
+
 Executor& ExecutorService::default_executor() {
     if (default_shut_down_) throw RuntimeError("Executor shutdown has been called");
-    if (!default_) default_ = loop_.backend().new_executor("weft", 0);
+    if (!default_) default_ = new_executor("weft", 0);
     return *default_;
 }
 
@@ -198,9 +202,9 @@ void ExecutorService::set_default_executor(std::shared_ptr<Executor> executor) {
 }
 
 Executor& ExecutorService::pool(const std::string& name, std::size_t max_workers) {
-    std::shared_ptr<Executor>& pool = pools_[name];
-    if (!pool) pool = loop_.backend().new_executor(name, max_workers);
-    return *pool;
+    const auto known = pools_.find(name);
+    if (known != pools_.end()) return *known->second;
+    return *pools_.emplace(name, new_executor(name, max_workers)).first->second;
 }
 
 Coro<> ExecutorService::shutdown_default(std::optional<Duration> limit) {

@@ -91,9 +91,11 @@ private:
     std::shared_ptr<Pool> pool_;
 };
 
-/// The executors of one loop.
-class ExecutorService final : public Service {
+/// The executors of one loop. An application that wants others derives from it, overrides new_executor() and adds it
+/// to the loop before the first use: `loop.add_service<MyExecutors>(loop)`.
+class ExecutorService : public Service {
 public:
+    using service_type = ExecutorService;
     explicit ExecutorService(EventLoop& loop) : loop_(loop) {}
     std::string_view name() const noexcept override { return "executor"; }
     /// Ends the executors without waiting for what they run.
@@ -107,6 +109,11 @@ public:
     /// The pool of this name, made with so many workers if there is none yet.
     Executor& pool(const std::string& name, std::size_t max_workers = 0);
     Coro<> shutdown_default(std::optional<Duration> limit);
+
+protected:
+    /// Makes the pool of this name; the default executor is made as "weft" with 0 workers, which means as many as the
+    /// executor likes. Not null. Here: what the loop's backend has, threads or (simulated) the loop itself.
+    virtual std::shared_ptr<Executor> new_executor(const std::string& name, std::size_t max_workers);
 
 private:
     EventLoop& loop_;
