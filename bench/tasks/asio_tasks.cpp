@@ -275,6 +275,7 @@ double threadsafe() {
 }  // namespace
 
 int main() {
+    bench::keep_memory();
     bench::report("switch", 1.0 * bench::tasks * bench::switches_per_task, [] { return switch_tasks(false); });
     bench::report("switch_socket", 1.0 * bench::tasks * bench::switches_per_task, [] { return switch_tasks(true); });
     bench::report("spawn_join", bench::spawns, spawn_join);

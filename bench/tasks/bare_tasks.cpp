@@ -319,6 +319,7 @@ double call_soon() {
 }  // namespace
 
 int main() {
+    bench::keep_memory();
     bench::report("switch", 1.0 * bench::tasks * bench::switches_per_task, [] { return run(switch_tasks); });
     bench::report("spawn_join", bench::spawns, [] { return run(spawn_and_join); });
     bench::report("await_child", bench::awaits, [] { return run(await_children); });

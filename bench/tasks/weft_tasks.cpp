@@ -253,6 +253,7 @@ Coro<> threadsafe() {
 }  // namespace
 
 int main() {
+    bench::keep_memory();
     bench::report("switch", 1.0 * bench::tasks * bench::switches_per_task, [] { return time_on_loop(switch_tasks); });
     bench::report("switch_socket", 1.0 * bench::tasks * bench::switches_per_task, switch_socket);
     bench::report("spawn_join", bench::spawns, [] { return time_on_loop(spawn_join); });
