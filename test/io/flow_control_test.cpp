@@ -140,6 +140,54 @@ TEST_CASE("a stream reader that nobody reads pauses its transport above twice th
     });
 }
 
+TEST_CASE("an echo for a peer that sends and does not read: memory stays bounded, and nothing is lost") {
+    run_on_each_backend([]() -> Coro<> {
+        constexpr std::size_t total = 64 * 1024 * 1024;
+        std::size_t largest = 0;
+        std::size_t echoed = 0;
+        auto echo = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            while (true) {
+                const Bytes data = co_await reader.read(65536);
+                if (data.empty()) break;
+                writer.write(data.span());
+                largest = std::max(largest, writer.transport().get_write_buffer_size());
+                co_await writer.drain();
+                echoed += data.size();
+            }
+            writer.close();
+        };
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+        auto send = [&]() -> Coro<> {
+            const std::string chunk(64 * 1024, 'e');
+            for (std::size_t sent = 0; sent < total; sent += chunk.size()) {
+                writer.write(chunk);
+                co_await writer.drain();
+            }
+            writer.write_eof();
+        };
+        Task<> sender = create_task(send());
+        // Until the pipe is full in both directions: nothing moves any more.
+        for (std::size_t last = 1; last != echoed;) {
+            last = echoed;
+            co_await sleep(100ms);
+        }
+        CHECK_FALSE(sender.done());
+        CHECK(echoed < total);
+        std::size_t back = 0;
+        for (Bytes data = co_await reader.read(1 << 20); !data.empty(); data = co_await reader.read(1 << 20))
+            back += data.size();
+        co_await sender;
+        CHECK(back == total);
+        // What the mark allows and the piece that went above it.
+        CHECK(largest > 0);
+        CHECK(largest <= 64 * 1024 + 65536);
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
 namespace {
 
 /// Pauses and resumes reading inside each call, which once gave the buffer in use away.

@@ -288,8 +288,8 @@ TEST_CASE("IPv6 datagrams") {
 TEST_CASE("Unix datagrams: with and without names, empty and large ones, and the file goes with the socket") {
     const TemporaryDirectory directory;
     run_on_each_backend([&directory]() -> Coro<> {
-        const Address at = Address::local(directory.file("server"));
-        const Address own = Address::local(directory.file("client"));
+        const Address at = Address::local(directory / "server");
+        const Address own = Address::local(directory / "client");
         DatagramEndpoint server = co_await open_datagram_endpoint(DatagramOptions().local_addr(at));
         CHECK(server.sockname() == at);
         DatagramEndpoint nameless = co_await open_datagram_endpoint(DatagramOptions().remote_addr(at));
@@ -306,16 +306,16 @@ TEST_CASE("Unix datagrams: with and without names, empty and large ones, and the
         co_await server.send(large, own);
         const Datagram big = co_await named.receive();
         CHECK((big.data == large));
-        const std::string missing = co_await ending(
-            open_datagram_endpoint(DatagramOptions().remote_addr(Address::local(directory.file("no")))));
+        const std::string missing =
+            co_await ending(open_datagram_endpoint(DatagramOptions().remote_addr(Address::local(directory / "no"))));
         CHECK(missing == "FileNotFoundError");
     });
-    CHECK(std::filesystem::is_empty(std::filesystem::path(directory.file("x")).parent_path()));
+    CHECK(std::filesystem::is_empty(std::filesystem::path(directory / "x").parent_path()));
 }
 
 TEST_CASE("a stale datagram socket is replaced") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("stale");
+    const std::string path = directory / "stale";
     run_real([path]() -> Coro<> {
         DatagramEndpoint first = co_await open_datagram_endpoint(DatagramOptions().local_addr(Address::local(path)));
         DatagramEndpoint second = co_await open_datagram_endpoint(DatagramOptions().local_addr(Address::local(path)));

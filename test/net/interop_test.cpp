@@ -36,7 +36,7 @@ asyncio.run(main())
 }
 TEST_CASE("Python's asyncio as the other end of a Unix socket") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("python");
+    const std::string path = directory / "python";
     run_real([path]() -> Coro<> {
         Server server = co_await start_unix_server(echo_stream, path);
         const std::string script = R"(
@@ -62,7 +62,7 @@ asyncio.run(main())
 
 TEST_CASE("Python's asyncio as the server of a Unix socket") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("python-server");
+    const std::string path = directory / "python-server";
     run_real([path]() -> Coro<> {
         const std::string script = R"(
 import asyncio, sys
@@ -98,8 +98,8 @@ asyncio.run(main())
 
 TEST_CASE("netcat as the other end of a Unix socket") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("netcat");
-    const std::string output = directory.file("output");
+    const std::string path = directory / "netcat";
+    const std::string output = directory / "output";
     run_real([path, output]() -> Coro<> {
         Server server = co_await start_unix_server(echo_stream, path);
         Child client({"/bin/sh", "-c", "printf 'from netcat' | nc -N -U \"$0\" > \"$1\"", path, output});

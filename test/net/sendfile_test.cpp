@@ -24,7 +24,7 @@ const std::string& contents() {
 class TestFile {
 public:
     TestFile() {
-        const std::string path = directory_.file("data");
+        const std::string path = directory_ / "data";
         std::ofstream(path, std::ios::binary) << contents();
         descriptor_ = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
         REQUIRE(descriptor_.get() >= 0);
@@ -131,8 +131,8 @@ TEST_CASE("rule 108: a part of a file; over Unix sockets too; nothing beyond the
         EventLoop& loop = get_running_loop();
         Sink sink;
         auto handler = [&sink](StreamReader reader, StreamWriter writer) { return sink.serve(reader, writer); };
-        Server server = co_await start_unix_server(handler, directory.file("part"));
-        auto [transport, protocol] = co_await loop.create_unix_connection(make_client, directory.file("part"));
+        Server server = co_await start_unix_server(handler, directory / "part");
+        auto [transport, protocol] = co_await loop.create_unix_connection(make_client, directory / "part");
         const std::size_t part = co_await loop.sendfile(transport, file.get(), 1000, 2'000'000);
         CHECK(part == 2'000'000);
         CHECK(file.position() == 2'001'000);

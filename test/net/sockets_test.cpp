@@ -108,7 +108,7 @@ TEST_CASE("datagrams by descriptors: one that is longer than asked for is cut") 
 
 TEST_CASE("sock_connect: refused by name, and to a Unix socket whose queue is full") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("full");
+    const std::string path = directory / "full";
     run_real([path]() -> Coro<> {
         EventLoop& loop = get_running_loop();
         sockaddr_in name{};

@@ -1,8 +1,8 @@
 #pragma once
-// What the tests of sockets share: a directory for Unix sockets, descriptors that close themselves, children that are
-// waited for.
+// What the tests of sockets share: descriptors that close themselves, children that are waited for.
 
 #include "support/harness.hpp"
+#include "support/temporary_directory.hpp"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -23,26 +23,6 @@
 extern char** environ;
 
 namespace weft::testing {
-
-/// A directory of its own, removed at the end.
-class TemporaryDirectory {
-public:
-    TemporaryDirectory() {
-        std::string name = (std::filesystem::temp_directory_path() / "weft-XXXXXX").string();
-        if (!::mkdtemp(name.data())) throw OSError(std::error_code(errno, std::system_category()), "mkdtemp");
-        path_ = name;
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;  // what is left is left in a directory for what may be lost
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::string file(const std::string& name) const { return (path_ / name).string(); }
-
-private:
-    std::filesystem::path path_;
-};
 
 class Descriptor {
 public:

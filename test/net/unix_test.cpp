@@ -45,7 +45,7 @@ private:
 
 TEST_CASE("an echo server at a path") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("echo");
+    const std::string path = directory / "echo";
     run_on_each_backend([path]() -> Coro<> {
         Server server = co_await start_unix_server(echo_stream, path);
         REQUIRE(server.sockets().size() == 1);
@@ -74,7 +74,7 @@ TEST_CASE("an echo server at a path") {
 
 TEST_CASE("a Unix stream's names: the server's path, and no name for a client that has none") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("names");
+    const std::string path = directory / "names";
     run_on_each_backend([path]() -> Coro<> {
         std::string seen;
         auto handler = [&seen](StreamReader, StreamWriter writer) {
@@ -97,8 +97,8 @@ TEST_CASE("a Unix stream's names: the server's path, and no name for a client th
 
 TEST_CASE("a client's own path is seen by the server") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("server");
-    const std::string own = directory.file("client");
+    const std::string path = directory / "server";
+    const std::string own = directory / "client";
     run_on_each_backend([path, own]() -> Coro<> {
         std::optional<Address> seen;
         Server server = co_await start_unix_server(
@@ -122,7 +122,7 @@ TEST_CASE("a client's own path is seen by the server") {
 
 TEST_CASE("the protocol form, half-close and connection_lost") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("protocol");
+    const std::string path = directory / "protocol";
     run_on_each_backend([path]() -> Coro<> {
         EventLoop& loop = get_running_loop();
         Trace served;
@@ -144,7 +144,7 @@ TEST_CASE("the protocol form, half-close and connection_lost") {
 
 TEST_CASE("megabytes through a Unix socket, against back-pressure") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("bulk");
+    const std::string path = directory / "bulk";
     run_on_each_backend([path]() -> Coro<> {
         Server server = co_await start_unix_server(echo_stream, path);
         auto [reader, writer] = co_await open_unix_connection(path);
@@ -187,7 +187,7 @@ TEST_CASE("the data and the end of the stream that are there before the first re
 
 TEST_CASE("a stale socket is replaced, another kind of file is not") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("stale");
+    const std::string path = directory / "stale";
     {
         const Descriptor old(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_un name{};
@@ -208,7 +208,7 @@ TEST_CASE("a stale socket is replaced, another kind of file is not") {
         co_await server.wait_closed();
         CHECK_FALSE(exists(path));
 
-        const std::string file = directory.file("precious");
+        const std::string file = directory / "precious";
         write_file(file, "data");
         const std::string in_use = co_await ending(start_unix_server(echo_stream, file));
         CHECK(in_use == "OSError");
@@ -220,7 +220,7 @@ TEST_CASE("a stale socket is replaced, another kind of file is not") {
 
 TEST_CASE("close leaves a socket that has become another server's, and one that it was told to keep") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("shared");
+    const std::string path = directory / "shared";
     run_real([path]() -> Coro<> {
         Server first = co_await start_unix_server(echo_stream, path);
         Server second = co_await start_unix_server(echo_stream, path);
@@ -251,7 +251,7 @@ TEST_CASE("close leaves a socket that has become another server's, and one that 
 
 TEST_CASE("a server that its loop closes removes its socket too") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("dropped");
+    const std::string path = directory / "dropped";
     run_real([path]() -> Coro<> {
         (void)co_await start_unix_server(echo_stream, path);
         CHECK(is_socket(path));
@@ -312,7 +312,7 @@ TEST_CASE("a directory that may not be written: PermissionError") {
 
 TEST_CASE("connecting waits while the listener's queue is full, and can be cancelled meanwhile") {
     const TemporaryDirectory directory;
-    const std::string path = directory.file("full");
+    const std::string path = directory / "full";
     run_real([path]() -> Coro<> {
         Server server = co_await start_unix_server(echo_stream, path, ServerOptions().backlog(1).start_serving(false));
         const std::size_t before = open_descriptors();
@@ -434,7 +434,7 @@ TEST_CASE("a BufferedProtocol over a Unix socket, which switches to a Protocol i
         std::shared_ptr<Transport> transport_;
     };
     const TemporaryDirectory directory;
-    const std::string path = directory.file("buffered");
+    const std::string path = directory / "buffered";
     run_on_each_backend([path]() -> Coro<> {
         std::string text;
         std::string rest;

@@ -154,6 +154,27 @@ TEST_CASE("reset restores the value before the set, once, and only its own varia
     });
 }
 
+TEST_CASE("a token of another context is refused, and still good in its own") {
+    run_simulated([]() -> Coro<> {
+        auto token = number.set(1);
+        auto reset_elsewhere = [&token]() -> Coro<std::string> {
+            co_return error_of_call([&token] { number.reset(token); });
+        };
+        const std::string in_a_task = co_await create_task(reset_elsewhere());
+        CHECK(in_a_task == "ValueError: the token was created in a different Context");
+        copy_context().run([&token] { CHECK(ending_of_call([&token] { number.reset(token); }) == "ValueError"); });
+        CHECK(number.get() == 1);
+        co_await sleep(0s);
+        // A coroutine that is awaited runs in the context of its task.
+        auto reset_here = [&token]() -> Coro<> {
+            number.reset(token);
+            co_return;
+        };
+        co_await reset_here();
+        CHECK(number.get(-1) == -1);
+    });
+}
+
 TEST_CASE("many variables keep their values apart, whatever the order of setting") {
     Context().run([] {
         std::vector<std::unique_ptr<ContextVar<int>>> variables;

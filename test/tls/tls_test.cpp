@@ -306,7 +306,7 @@ TEST_CASE("TLS: a connection that ends without close_notify is an error of its o
         plain->write_eof();
         while (!seen)
             co_await sleep(1ms);
-        CHECK(error_type(seen) == "TlsError");
+        CHECK(error_type(seen) == "TlsEofError");
         CHECK(error_text(seen).find("truncated") != std::string::npos);
         plain->abort();
         co_await close_server(server);

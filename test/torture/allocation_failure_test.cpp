@@ -19,15 +19,25 @@ bool is_lack_of_memory(const std::exception_ptr& error) {
     return false;
 }
 
+/// Where a scenario runs.
+using MakeLoop = std::unique_ptr<EventLoop> (*)();
+
+std::unique_ptr<EventLoop> simulated() {
+    return make_simulated_loop();
+}
+
 /// One run of a scenario: what came of it, and what is wrong with that.
 class FailingRun {
 public:
-    FailingRun(const Scenario& scenario, long nth) : scenario_(scenario), nth_(nth) { errors_.reserve(64); }
+    FailingRun(const Scenario& scenario, MakeLoop make_loop, long nth)
+        : scenario_(scenario), make_loop_(make_loop), nth_(nth) {
+        errors_.reserve(64);
+    }
 
     void run() {
         const long probes = Probe::alive();
         {
-            const auto loop = sim::new_event_loop();
+            const auto loop = make_loop_();
             loop->set_exception_handler([this](EventLoop&, const ExceptionContext& context) {
                 if (context.exception && errors_.size() < errors_.capacity()) errors_.push_back(context.exception);
             });
@@ -98,7 +108,7 @@ private:
             auto get = [queue]() mutable -> Coro<int> { co_return co_await queue.get(); };
             auto [a, b] = co_await gather(future, get());
             co_await task_group([](TaskGroup& group) -> Coro<> {
-                group.create_task([]() -> Coro<> { co_await sleep(3h); });
+                group.create_task([]() -> Coro<> { co_await sleep(3ms); });
                 co_return;
             });
             co_return a + b;
@@ -118,24 +128,25 @@ private:
     }
 
     const Scenario& scenario_;
+    const MakeLoop make_loop_;
     const long nth_;
     std::vector<std::exception_ptr> errors_;  // that somebody saw
     bool failed_ = false;
     std::string problems_;
 };
 
-void torture(const Scenario& scenario) {
+void torture(const Scenario& scenario, MakeLoop make_loop = simulated) {
     long nth = 0;
     bool failed = true;
     std::size_t wrong = 0;
     // The first run makes what is made once for the whole program.
-    on_fresh_thread([&scenario] { FailingRun(scenario, 0).run(); });
+    on_fresh_thread([&] { FailingRun(scenario, make_loop, 0).run(); });
     while (failed && wrong < 20) {
         ++nth;
         const long before = live_allocations();
         std::string problems;
         on_fresh_thread([&] {
-            FailingRun run(scenario, nth);
+            FailingRun run(scenario, make_loop, nth);
             run.run();
             failed = run.failed();
             problems = run.problems();
@@ -170,4 +181,14 @@ TEST_CASE("any allocation may fail: locks and queues") {
 TEST_CASE("any allocation may fail: servers and streams") {
     for (const Scenario& scenario : io_scenarios())
         torture(scenario);
+}
+
+TEST_CASE("any allocation may fail: servers and streams over real sockets") {
+    for (const Scenario& scenario : io_scenarios())
+        torture(scenario, make_real_loop);
+}
+
+TEST_CASE("any allocation may fail: descriptors, TLS, pipes, processes, threads") {
+    for (const Scenario& scenario : system_scenarios())
+        torture(scenario, make_real_loop);
 }

@@ -73,7 +73,9 @@ const std::vector<Scenario>& cancel_scenarios();
 const std::vector<Scenario>& sync_scenarios();
 /// Servers, connections, streams.
 const std::vector<Scenario>& io_scenarios();
-/// All of them.
+/// What only a real loop has: descriptors, Unix sockets, TLS, pipes, processes, threads.
+const std::vector<Scenario>& system_scenarios();
+/// All but those.
 std::vector<Scenario> all_scenarios();
 
 /// True if `error` is an E, or a group that has one.

@@ -27,6 +27,8 @@ inline constexpr std::size_t datagram_header_size = 8;
 inline constexpr unsigned log_threshold_for_connlost_writes = 5;
 /// How long accepting pauses after the system ran out of descriptors or memory.
 inline constexpr std::chrono::seconds accept_retry_delay{1};
+/// How long a loop waits for events at most while it could not tell the system of all that it waits for.
+inline constexpr std::chrono::milliseconds out_of_memory_pause{10};
 /// How long a TLS handshake and the exchange of close_notify may take, by default.
 inline constexpr std::chrono::seconds tls_handshake_timeout{60};
 inline constexpr std::chrono::seconds tls_shutdown_timeout{30};

@@ -81,4 +81,17 @@ std::vector<std::shared_ptr<Transport>> IoRegistry::clients_of(const ServerState
     return clients;
 }
 
+void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message) {
+    bool everybodys = true;
+    try {
+        std::rethrow_exception(error);
+    } catch (const OSError& of_network) {
+        everybodys = of_network.code() == std::errc::not_enough_memory;
+    } catch (...) {}
+    if (everybodys)
+        loop.report_error(error, [&] { return ExceptionContext(message, error); });
+    else if (loop.get_debug())
+        loop.log(std::string(message) + ": " + describe_exception(error));
+}
+
 }  // namespace weft::io

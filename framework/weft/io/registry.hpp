@@ -61,4 +61,8 @@ private:
     std::vector<detail::Ref<ServerState>> servers_;
 };
 
+/// Why a connection ends. What the network does is its protocol's business, and is only logged in debug mode; what the
+/// application threw, and lack of memory here, is everybody's: the exception handler is told `message`.
+void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message);
+
 }  // namespace weft::io

@@ -1,6 +1,8 @@
 #include <weft/io/sendfile.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/io/descriptor.hpp>
+#include <weft/io/no_sigpipe.hpp>
 #include <weft/io/server.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/io/sockets.hpp>
@@ -12,7 +14,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <limits>
 
 namespace weft {
@@ -20,36 +21,6 @@ namespace weft {
 namespace io {
 
 namespace {
-
-/// Keeps a write to a connection that is gone from ending the process: sendfile has no flag for it.
-class NoSigpipe {
-public:
-    NoSigpipe() noexcept {
-        sigset_t pending;
-        sigemptyset(&set_);
-        sigaddset(&set_, SIGPIPE);
-        ::sigpending(&pending);
-        was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-        ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
-    }
-    NoSigpipe(const NoSigpipe&) = delete;
-    NoSigpipe& operator=(const NoSigpipe&) = delete;
-    ~NoSigpipe() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    /// The system call gave EPIPE: its signal is taken away.
-    void consume() noexcept {
-        const timespec now{};
-        while (!was_pending_ && ::sigtimedwait(&set_, nullptr, &now) < 0 && errno == EINTR) {}
-    }
-
-private:
-    sigset_t set_;
-    sigset_t before_;
-    bool was_pending_ = false;
-};
-
-std::error_code last_error() noexcept {
-    return std::error_code(errno, std::system_category());
-}
 
 /// The part of a file that is still to be sent; sets the file's position at the end.
 class FilePart {

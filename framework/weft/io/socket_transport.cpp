@@ -360,11 +360,7 @@ void SocketTransport::force_close(std::exception_ptr error) {
 }
 
 void SocketTransport::fatal_error(std::exception_ptr error, const char* message) {
-    // What the network does is the protocol's business; what the application threw is everybody's.
-    if (!detail::holds<OSError>(error))
-        loop_.report_error(error, [&] { return ExceptionContext(message, error); });
-    else if (loop_.get_debug())
-        loop_.log(std::string(message) + ": " + describe_exception(error));
+    report_end(loop_, error, message);
     force_close(std::move(error));
 }
 

@@ -1,6 +1,7 @@
 #include <weft/io/sockets.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/io/descriptor.hpp>
 #include <weft/io/network.hpp>
 #include <weft/io/registry.hpp>
 #include <weft/io/server.hpp>
@@ -76,9 +77,6 @@ void check_socket(EventLoop& loop, int fd) {
 
 namespace {
 
-std::error_code last_error() noexcept {
-    return std::error_code(errno, std::system_category());
-}
 bool must_wait() noexcept {
     return errno == EAGAIN || errno == EWOULDBLOCK;
 }

@@ -47,6 +47,13 @@ private:
     std::string verify_message_;
 };
 
+/// The peer ended the connection without the close_notify that TLS asks for (Python's ssl.SSLEOFError): somebody else
+/// may have cut off what it sent last.
+class TlsEofError : public TlsError {
+public:
+    using TlsError::TlsError;
+};
+
 enum class TlsVersion : std::uint8_t { tls1_2, tls1_3 };
 /// Whether the peer must show a certificate that is trusted.
 enum class TlsVerify : std::uint8_t { none, optional, required };

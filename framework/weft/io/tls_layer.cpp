@@ -3,7 +3,6 @@
 #include <weft/io/impl/tls_context.hpp>
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
@@ -12,50 +11,6 @@
 namespace weft::io {
 
 namespace {
-
-int layer_index() {
-    static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-    return index;
-}
-
-TlsLayer& layer_of(const SSL* ssl) {
-    return *static_cast<TlsLayer*>(SSL_get_ex_data(ssl, layer_index()));
-}
-
-// The BIO through which OpenSSL reads from and writes to a layer.
-
-int bio_read(BIO* bio, char* to, std::size_t room, std::size_t* count) {
-    BIO_clear_retry_flags(bio);
-    *count = static_cast<TlsLayer*>(BIO_get_data(bio))->take_incoming(to, room);
-    if (*count > 0) return 1;
-    BIO_set_retry_read(bio);
-    return 0;
-}
-
-int bio_write(BIO* bio, const char* from, std::size_t size, std::size_t* count) {
-    BIO_clear_retry_flags(bio);
-    *count = static_cast<TlsLayer*>(BIO_get_data(bio))->put_outgoing(from, size);
-    return *count == size ? 1 : 0;
-}
-
-long bio_control(BIO*, int command, long, void*) {
-    return command == BIO_CTRL_FLUSH ? 1 : 0;
-}
-
-BIO_METHOD* layer_bio() {
-    static BIO_METHOD* const method = [] {
-        BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "weft transport");
-        BIO_meth_set_read_ex(made, &bio_read);
-        BIO_meth_set_write_ex(made, &bio_write);
-        BIO_meth_set_ctrl(made, &bio_control);
-        BIO_meth_set_create(made, [](BIO* bio) {
-            BIO_set_init(bio, 1);
-            return 1;
-        });
-        return made;
-    }();
-    return method;
-}
 
 /// A piece of memory for plain or encrypted bytes, for as long as one call runs. Layers nest, so one is not enough.
 class Scratch {
@@ -94,31 +49,6 @@ private:
 };
 
 }  // namespace
-
-int tls_server_name_callback(SSL* ssl, int*, void*) {
-    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    return name ? layer_of(ssl).choose_context(name) : SSL_TLSEXT_ERR_NOACK;
-}
-
-int tls_new_session_callback(SSL* ssl, SSL_SESSION* session) {
-    layer_of(ssl).keep_session(session);
-    return 1;  // it is ours now
-}
-
-void check_tls_parameters(const TlsParameters& parameters) {
-    if (!parameters.context) throw ValueError("tls: the TlsContext is empty");
-    if (parameters.handshake_timeout <= Duration::zero()) throw ValueError("tls_handshake_timeout should be positive");
-    if (parameters.shutdown_timeout <= Duration::zero()) throw ValueError("tls_shutdown_timeout should be positive");
-    if (parameters.context.is_server() != parameters.server_side)
-        throw ValueError(parameters.server_side ? "a server needs a TlsContext::server(), this one is a client's"
-                                                : "a client needs a TlsContext::client(), this one is a server's");
-    // Without it the handshake would succeed with a certificate for any name.
-    if (!parameters.server_side && parameters.context.state()->check_hostname && parameters.server_hostname.empty())
-        throw ValueError("check_hostname requires server_hostname");
-    static constexpr std::size_t longest_name = 255;
-    if (parameters.server_hostname.size() > longest_name || parameters.server_hostname.find('\0') != std::string::npos)
-        throw ValueError("server_hostname is longer than 255 bytes or has a zero byte");
-}
 
 void TlsLayer::SslDeleter::operator()(ssl_st* ssl) const noexcept {
     SSL_free(ssl);
@@ -178,133 +108,6 @@ std::size_t TlsLayer::put_outgoing(const char* from, std::size_t count) noexcept
         out_of_memory_ = true;
         return 0;
     }
-}
-
-int TlsLayer::choose_context(const char* server_name) noexcept {
-    try {
-        const auto& callback = context_.state()->on_server_name;
-        if (!callback) return SSL_TLSEXT_ERR_OK;
-        if (const std::optional<TlsContext> chosen = callback(server_name)) {
-            if (!chosen->is_server()) throw ValueError("the server name callback must return a server's TlsContext");
-            SSL_CTX* const context = chosen->state()->ssl();
-            SSL_set_SSL_CTX(ssl_.get(), context);
-            // That changes certificates, not what is asked of the peer.
-            SSL_set_verify(ssl_.get(), SSL_CTX_get_verify_mode(context), nullptr);
-            SSL_set_min_proto_version(ssl_.get(), static_cast<int>(SSL_CTX_get_min_proto_version(context)));
-            context_ = *chosen;
-        }
-        return SSL_TLSEXT_ERR_OK;
-    } catch (...) {
-        error_ = std::current_exception();
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    }
-}
-
-void TlsLayer::keep_session(ssl_session_st* session) noexcept {
-    SslPtr<SSL_SESSION> owned(session);
-    if (!server_hostname_ || !context_.state()->session_resumption) return;
-    try {
-        context_.state()->keep_session(*server_hostname_, std::move(owned));
-    } catch (...) {
-        // No memory for it: the next handshake is a full one.
-    }
-}
-
-// Handshake
-
-void TlsLayer::connection_made(std::shared_ptr<Transport> transport) {
-    lower_ = std::move(transport);
-    if (close_asked_) {
-        lower_->abort();
-        return;
-    }
-    lower_->set_write_buffer_limits(constants::tls_write_high_water, std::nullopt);
-    try {
-        start();
-    } catch (...) {
-        fail(std::current_exception(), "TLS could not begin");
-    }
-}
-
-void TlsLayer::start() {
-    ssl_.reset(SSL_new(context_.state()->ssl()));
-    BIO* const bio = ssl_ ? BIO_new(layer_bio()) : nullptr;
-    if (!bio) throw std::bad_alloc();
-    BIO_set_data(bio, this);
-    SSL_set_bio(ssl_.get(), bio, bio);
-    SSL_set_ex_data(ssl_.get(), layer_index(), this);
-    if (server_side_) {
-        SSL_set_accept_state(ssl_.get());
-    } else {
-        SSL_set_connect_state(ssl_.get());
-        if (server_hostname_) name_server(*server_hostname_);
-    }
-    state_ = State::handshaking;
-    timer_ = loop_.call_later(handshake_timeout_, [weak = weak_from_this()] {
-        const auto self = weak.lock();
-        if (!self || self->state_ != State::handshaking) return;
-        const double seconds = std::chrono::duration<double>(self->handshake_timeout_).count();
-        std::string text = std::to_string(seconds);
-        text.resize(text.find('.') + 2);
-        self->fail(std::make_exception_ptr(ConnectionAbortedError("SSL handshake is taking longer than " + text +
-                                                                  " seconds: aborting the connection")),
-                   "TLS handshake failed");
-    });
-    process();
-}
-
-/// What is asked of the server, checked in its certificate, and looked up among the sessions.
-void TlsLayer::name_server(const std::string& name) {
-    const TlsContextState& context = *context_.state();
-    const auto numeric = Address::parse(name, 0);
-    bool set = numeric || SSL_set_tlsext_host_name(ssl_.get(), name.c_str()) == 1;
-    if (set && context.check_hostname) {
-        X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl_.get());
-        SSL_set_hostflags(ssl_.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        const std::size_t address_size = numeric && numeric->family() == Family::ipv4 ? 4 : 16;
-        set = (numeric ? X509_VERIFY_PARAM_set1_ip(wanted, numeric->bytes().data(), address_size)
-                       : X509_VERIFY_PARAM_set1_host(wanted, name.data(), name.size())) == 1;
-    }
-    // Going on would be to check no name at all.
-    if (!set) std::rethrow_exception(take_tls_error(nullptr, "server_hostname '" + name + "' cannot be checked"));
-    if (!context.session_resumption) return;
-    if (const auto session = context_.state()->find_session(name)) SSL_set_session(ssl_.get(), session.get());
-}
-
-void TlsLayer::handshake() {
-    ERR_clear_error();
-    const int result = SSL_do_handshake(ssl_.get());
-    if (result == 1) {
-        finish_handshake();
-        return;
-    }
-    const int error = SSL_get_error(ssl_.get(), result);
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return;
-    std::exception_ptr reason = std::move(error_);  // of a callback
-    if (!reason) reason = take_tls_error(ssl_.get(), "TLS handshake failed");
-    flush_outgoing();  // the alert that tells the peer why
-    fail(std::move(reason), "TLS handshake failed");
-}
-
-void TlsLayer::finish_handshake() {
-    timer_.cancel();
-    state_ = State::wrapped;
-    flush_outgoing();
-    if (state_ != State::wrapped) return;  // connection_lost() tells why
-    if (announce_ && !announced_) {
-        announced_ = true;
-        detail::run_guarded([&] { protocol_->connection_made(shared_from_this()); },
-                            [&](const std::exception_ptr& error) {
-                                loop_.report_error(error, [&] {
-                                    return ExceptionContext("Exception in callback protocol.connection_made()", error);
-                                });
-                            });
-    }
-    tell_ready(nullptr);
-}
-
-void TlsLayer::tell_ready(std::exception_ptr error) {
-    if (const auto ready = std::move(ready_)) (*ready)(std::move(error));
 }
 
 // Reading
@@ -377,10 +180,7 @@ std::size_t TlsLayer::read_some(std::span<std::byte> room, bool& more) {
         if (error == SSL_ERROR_ZERO_RETURN) {
             peer_closed_ = true;
         } else if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
-            if (out_of_memory_)
-                error_ = std::make_exception_ptr(std::bad_alloc());
-            else
-                error_ = take_tls_error(ssl_.get(), "TLS read failed");
+            error_ = take_error("TLS read failed");
         }
         break;
     }
@@ -450,7 +250,7 @@ bool TlsLayer::eof_received() {
     } else if (state_ == State::wrapped && !peer_closed_) {
         // Not what TLS allows: what was sent may have been cut by somebody else.
         fail(std::make_exception_ptr(
-                 TlsError("TLS connection was truncated: the peer ended the connection without close_notify")),
+                 TlsEofError("TLS connection was truncated: the peer ended the connection without close_notify")),
              "Fatal error on TLS transport");
     } else if (state_ == State::flushing || state_ == State::shutting_down) {
         end_lower();
@@ -523,9 +323,7 @@ void TlsLayer::send(std::span<const std::byte> data) {
             backlog_->append(data);
             return;
         }
-        fail(out_of_memory_ ? std::make_exception_ptr(std::bad_alloc())
-                            : take_tls_error(ssl_.get(), "TLS write failed"),
-             "Fatal error on TLS transport");
+        fail(take_error("TLS write failed"), "Fatal error on TLS transport");
         return;
     }
 }
@@ -613,7 +411,10 @@ void TlsLayer::begin_shutdown() {
 void TlsLayer::shut_down() {
     if ((SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN) == 0) {
         ERR_clear_error();
-        (void)SSL_shutdown(ssl_.get());
+        if (SSL_shutdown(ssl_.get()) < 0 && out_of_memory_) {
+            fail(take_error("TLS shutdown failed"), "TLS shutdown failed");
+            return;
+        }
         flush_outgoing();
         if (state_ != State::shutting_down) return;
     }
@@ -646,13 +447,17 @@ void TlsLayer::abort() {
     if (lower_) lower_->abort();
 }
 
+/// Why OpenSSL did not go on: what a callback of it threw, or else what it says.
+std::exception_ptr TlsLayer::take_error(const char* what) noexcept {
+    if (out_of_memory_) return std::make_exception_ptr(std::bad_alloc());
+    if (error_) return std::exchange(error_, nullptr);
+    return take_tls_error(ssl_.get(), what);
+}
+
 /// Ends the connection with `error`.
 void TlsLayer::fail(std::exception_ptr error, const char* message) {
     if (state_ >= State::failed) return;
-    if (!detail::holds<OSError>(error))
-        loop_.report_error(error, [&] { return ExceptionContext(message, error); });
-    else if (loop_.get_debug())
-        loop_.log(std::string(message) + ": " + describe_exception(error));
+    report_end(loop_, error, message);
     timer_.cancel();
     backlog_ = nullptr;
     error_ = std::move(error);

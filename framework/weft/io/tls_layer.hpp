@@ -112,6 +112,7 @@ private:
     void send_backlog();
     void flush_outgoing();
     void fail(std::exception_ptr error, const char* message);
+    std::exception_ptr take_error(const char* what) noexcept;
     void tell_ready(std::exception_ptr error);
     void resume_lower();
 

@@ -76,9 +76,10 @@ void throw_no_context_value(const std::string& name) {
     throw LookupError("the context variable '" + name + "' has no value");
 }
 
-void throw_wrong_token(bool used, bool other_variable) {
-    if (other_variable) throw ValueError("the token was created by a different ContextVar");
-    throw RuntimeError(used ? "the token has already been used once" : "the token is not valid");
+void throw_wrong_token(WrongToken reason) {
+    if (reason == WrongToken::used) throw RuntimeError("the token has already been used once");
+    throw ValueError(reason == WrongToken::other_variable ? "the token was created by a different ContextVar"
+                                                          : "the token was created in a different Context");
 }
 
 }  // namespace weft::detail

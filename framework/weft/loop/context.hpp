@@ -37,7 +37,9 @@ public:
 
 std::uint64_t next_context_variable() noexcept;
 [[noreturn]] void throw_no_context_value(const std::string& name);
-[[noreturn]] void throw_wrong_token(bool used, bool other_variable);
+/// Why reset() refuses a token.
+enum class WrongToken : std::uint8_t { used, other_variable, other_context };
+[[noreturn]] void throw_wrong_token(WrongToken reason);
 
 /// What a Context is a handle to.
 class ContextState {
@@ -80,6 +82,7 @@ public:
     private:
         friend class ContextVar;
         const ContextVar* variable_ = nullptr;
+        const detail::ContextSlot* context_ = nullptr;  // only compared
         detail::Ref<detail::ContextValue> old_;
         bool used_ = false;
     };
@@ -104,16 +107,19 @@ public:
         detail::ContextSlot& slot = detail::require_current_context();
         Token token;
         token.variable_ = this;
+        token.context_ = &slot;
         if (slot.map) token.old_ = detail::Ref<detail::ContextValue>(slot.map->find(number_));
         auto boxed = detail::Ref<detail::ContextValue>::adopt(new detail::TypedContextValue<T>(std::move(value)));
         slot.map = detail::ContextMap::with(slot.map.get(), number_, std::move(boxed));
         return token;
     }
-    /// Restores the value from before the set() that made `token`. ValueError for another variable's token,
-    /// RuntimeError for one that was used.
+    /// Restores the value from before the set() that made `token`. RuntimeError for a token that was used, ValueError
+    /// for one of another variable or of another context, as another task has.
     void reset(Token& token) {
-        if (token.used_ || token.variable_ != this) detail::throw_wrong_token(token.used_, token.variable_ != this);
+        if (token.used_) detail::throw_wrong_token(detail::WrongToken::used);
+        if (token.variable_ != this) detail::throw_wrong_token(detail::WrongToken::other_variable);
         detail::ContextSlot& slot = detail::require_current_context();
+        if (token.context_ != &slot) detail::throw_wrong_token(detail::WrongToken::other_context);
         slot.map = detail::ContextMap::with(slot.map.get(), number_, token.old_);
         token.used_ = true;
     }

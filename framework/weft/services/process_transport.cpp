@@ -1,5 +1,6 @@
 #include <weft/services/process_transport.hpp>
 
+#include <weft/io/descriptor.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/services/spawn.hpp>
 
@@ -19,32 +20,6 @@ extern char** environ;
 namespace weft::io {
 
 namespace {
-
-std::error_code last_error() noexcept {
-    return std::error_code(errno, std::system_category());
-}
-
-class OwnedDescriptor {
-public:
-    explicit OwnedDescriptor(int fd = -1) noexcept : fd_(fd) {}
-    OwnedDescriptor(OwnedDescriptor&& other) noexcept : fd_(other.release()) {}
-    OwnedDescriptor& operator=(OwnedDescriptor&& other) noexcept {
-        if (this != &other) {
-            reset();
-            fd_ = other.release();
-        }
-        return *this;
-    }
-    ~OwnedDescriptor() { reset(); }
-    int get() const noexcept { return fd_; }
-    int release() noexcept { return std::exchange(fd_, -1); }
-    void reset() noexcept {
-        if (fd_ >= 0) ::close(release());
-    }
-
-private:
-    int fd_;
-};
 
 /// The child's standard streams, and this end of those that are pipes.
 class StandardStreams {
@@ -205,7 +180,7 @@ std::shared_ptr<ProcessTransport> ProcessTransport::start(EventLoop& loop, std::
         process->pid_ = detail::spawn_process(request);
         process->watch_exit();
         for (int fd = 0; fd < 3; ++fd)
-            if (streams.parent(fd).get() >= 0) process->connect_pipe(fd, streams.parent(fd).release());
+            if (streams.parent(fd).get() >= 0) process->connect_pipe(fd, streams.parent(fd).take());
         loop.schedule_internal([process, connected = std::move(connected)]() mutable {
             if (!process->protocol_) return;
             process->made_ = true;

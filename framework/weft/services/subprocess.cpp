@@ -64,15 +64,17 @@ std::vector<std::string> shell_arguments(std::string command) {
 /// The protocol behind a Process: asyncio's SubprocessStreamProtocol.
 class ProcessProtocol final : public SubprocessProtocol {
 public:
-    explicit ProcessProtocol(std::size_t limit) : limit_(limit) {}
+    /// Makes its streams now: later there is nobody who could be told that this has failed.
+    explicit ProcessProtocol(const SubprocessOptions& options) : limit_(options.limit()) {
+        if (options.stdin().kind() == Stdio::Kind::pipe) input = StreamReader(limit_);
+        if (options.stdout().kind() == Stdio::Kind::pipe) output = StreamReader(limit_);
+        if (options.stderr().kind() == Stdio::Kind::pipe) error = StreamReader(limit_);
+    }
 
     void connection_made(std::shared_ptr<SubprocessTransport> transport) override {
-        if (const auto pipe = transport->get_pipe_transport(0)) {
-            input = StreamReader(limit_);
-            input.set_transport(pipe);
-        }
-        if (const auto pipe = transport->get_pipe_transport(1)) open(output, pipe);
-        if (const auto pipe = transport->get_pipe_transport(2)) open(error, pipe);
+        connect(input, transport->get_pipe_transport(0));
+        connect(output, transport->get_pipe_transport(1));
+        connect(error, transport->get_pipe_transport(2));
     }
     void pipe_data_received(int fd, std::span<const std::byte> data) override {
         (fd == 1 ? output : error).feed_data(data);
@@ -89,8 +91,13 @@ public:
     StreamReader error;
 
 private:
-    void open(StreamReader& stream, const std::shared_ptr<Transport>& pipe) {
-        stream = StreamReader(limit_);
+    /// The pipes are the service's choice in the end.
+    void connect(StreamReader& stream, const std::shared_ptr<Transport>& pipe) {
+        if (!pipe) {
+            stream = StreamReader();
+            return;
+        }
+        if (!stream.state()) stream = StreamReader(limit_);
         stream.set_transport(pipe);
     }
     const std::size_t limit_;
@@ -111,7 +118,7 @@ namespace {
 
 Coro<Process> start_process(std::vector<std::string> arguments, SubprocessOptions options) {
     EventLoop& loop = get_running_loop();
-    auto protocol = std::make_shared<ProcessProtocol>(options.limit());
+    auto protocol = std::make_shared<ProcessProtocol>(options);
     auto transport = co_await SubprocessService::of(loop).start(protocol, std::move(arguments), std::move(options));
     co_return Process(std::make_shared<ProcessState>(std::move(transport), std::move(protocol)));
 }

@@ -7,64 +7,14 @@
 #include <weft/loop/policy.hpp>
 #include <weft/services/executor.hpp>
 
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <utility>
 
 namespace weft::asio_backend {
 
 namespace asio = boost::asio;
-using Descriptor = asio::posix::basic_stream_descriptor<IoContext::executor_type>;
-
-/// Watches one descriptor for one event. It works on a duplicate: the descriptor stays its owner's, who may watch it
-/// for the other event too. After a call it waits again from the next poll on: within one poll a descriptor that
-/// stays ready would be ready for ever.
-class FdWatch : public std::enable_shared_from_this<FdWatch> {
-public:
-    FdWatch(AsioBackend::FdWatches& called, SocketContext& context, int fd, FdEvent event,
-            UniqueFunction<void()> callback)
-        : called_(called),
-          context_(&context),
-          descriptor_(context.io.get_executor()),
-          event_(event),
-          callback_(std::move(callback)) {
-        const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (copy < 0) throw_os_error(std::error_code(errno, std::system_category()), "cannot watch descriptor");
-        boost::system::error_code error;
-        descriptor_.assign(copy, error);
-        if (error) {
-            ::close(copy);
-            throw_os_error(to_std(error), "cannot watch descriptor " + std::to_string(fd));
-        }
-    }
-    void wait() {
-        if (stopped_) return;
-        descriptor_.async_wait(event_ == FdEvent::readable ? Descriptor::wait_read : Descriptor::wait_write,
-                               [self = shared_from_this()](const boost::system::error_code& error) {
-                                   if (self->stopped_ || error == asio::error::operation_aborted) return;
-                                   self->called_.push_back(self);
-                                   self->callback_();
-                               });
-    }
-    void stop() noexcept {
-        stopped_ = true;
-        boost::system::error_code ignored;  // the duplicate is gone in any case
-        descriptor_.close(ignored);
-    }
-
-private:
-    AsioBackend::FdWatches& called_;
-    const detail::Ref<SocketContext> context_;
-    Descriptor descriptor_;
-    const FdEvent event_;
-    UniqueFunction<void()> callback_;
-    bool stopped_ = false;
-};
 
 #ifdef WEFT_ASIO_INTERNALS
 
@@ -154,13 +104,11 @@ void AsioBackend::close() noexcept {
     }
 }
 
-void AsioBackend::wait_again() {
-    for (const auto& watch : std::exchange(called_, {}))
-        watch->wait();
-}
-
 void AsioBackend::poll(std::optional<TimePoint> deadline) {
-    if (!called_.empty()) wait_again();
+    if (!called_.wait_again()) {
+        const TimePoint soon = now() + constants::out_of_memory_pause;
+        deadline = deadline ? std::min(*deadline, soon) : soon;
+    }
     SocketContext& sockets = network_->sockets();
     std::size_t ran;
     if (sockets.read_queued())
@@ -174,7 +122,7 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
 
 void AsioBackend::poll_ready() {
     if (is_idle()) return;
-    if (!called_.empty()) wait_again();
+    called_.wait_again();
     if (context_.stopped()) context_.restart();
     SocketContext& sockets = network_->sockets();
     sockets.read_queued();
@@ -192,8 +140,13 @@ void AsioBackend::wake() noexcept {
 
 void AsioBackend::watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) {
     auto watch = std::make_shared<FdWatch>(called_, network_->sockets(), fd, event, std::move(callback));
-    watch->wait();
-    watches_[{fd, event}] = std::move(watch);
+    const auto place = watches_.insert_or_assign({fd, event}, watch).first;
+    try {
+        watch->wait();
+    } catch (...) {
+        watches_.erase(place);
+        throw;
+    }
 }
 
 void AsioBackend::unwatch_fd(int fd, FdEvent event) noexcept {

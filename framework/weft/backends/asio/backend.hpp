@@ -1,6 +1,7 @@
 #pragma once
 // AsioBackend: a loop's I/O on a boost::asio::io_context, its own or one the application already has.
 
+#include <weft/backends/asio/fd_watch.hpp>
 #include <weft/backends/asio/network.hpp>
 #include <weft/loop/backend.hpp>
 
@@ -11,11 +12,9 @@
 #include <map>
 #include <memory>
 #include <random>
-#include <vector>
 
 namespace weft::asio_backend {
 
-class FdWatch;
 class SignalReceiver;
 class WakeUp;
 struct WakeUpDeleter {
@@ -53,10 +52,7 @@ public:
         return context_;
     }
 
-    using FdWatches = std::vector<std::shared_ptr<FdWatch>>;
-
 private:
-    void wait_again();
     void close_signals() noexcept;
 
     std::unique_ptr<IoContext> own_context_;
@@ -66,7 +62,7 @@ private:
     boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::unique_ptr<AsioNetwork> network_;
     std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;
-    FdWatches called_;                         // by the last poll
+    FdWatches called_;
     std::shared_ptr<SignalReceiver> signals_;  // while there is something to receive
     std::random_device random_;
 };

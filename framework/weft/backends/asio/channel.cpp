@@ -22,32 +22,47 @@ constexpr bool wait_is_over = true;
 #endif
 }  // namespace
 
+/// With the first wait and not earlier, so that no event can come before the operation that waits for it. True if this
+/// is it.
+template <class Socket>
+bool ReactorChannel<Socket>::register_once() {
+    if (registered_) return false;
+    Socket& socket = read_.socket;
+    Reactor& reactor = socket.context().reactor;
+    if (const int error = reactor.register_descriptor(socket.native_handle(), registration_)) {
+        reactor.deregister_descriptor(socket.native_handle(), registration_, true);
+        reactor.cleanup_descriptor_data(registration_);
+        throw_os_error(std::error_code(error, std::system_category()), "cannot watch socket");
+    }
+    registered_ = true;
+    return true;
+}
+
+/// The reactor has the operation, and it a reference to the socket.
 template <class Socket>
 void ReactorChannel<Socket>::start(int kind, Operation& operation, bool try_now) {
     Socket& socket = read_.socket;
-    Reactor& reactor = socket.context().reactor;
-    if (!std::exchange(registered_, true)) {
-        // Made here and not earlier, so that no event can come before the operation that waits for it.
-        if (const int error = reactor.register_descriptor(socket.native_handle(), registration_))
-            operation.ec_ = boost::system::error_code(error, asio::error::get_system_category());
-    }
-    reactor.start_op(kind, socket.native_handle(), registration_, &operation, true, try_now);
+    detail::Ref<Socket> reference(&socket);
+    socket.context().reactor.start_op(kind, socket.native_handle(), registration_, &operation, true, try_now);
+    reference.detach();
 }
 
 template <class Socket>
 bool ReactorChannel<Socket>::watch() {
     if (watching_) return false;
-    const bool first = !registered_;
-    watching_ = true;
-    read_.socket.add_ref();  // the operation's
+    const bool first = register_once();
     read_.ec_ = {};
     starting_ = true;
-    start(Reactor::read_op, read_, true);
-#ifdef BOOST_ASIO_HAS_EPOLL
-    if (first && !read_.ec_) {
-        error_.socket.add_ref();  // the operation's
-        start(Reactor::except_op, error_, true);
+    try {
+        start(Reactor::read_op, read_, true);
+    } catch (...) {
+        starting_ = false;
+        throw;
     }
+    watching_ = true;
+#ifdef BOOST_ASIO_HAS_EPOLL
+    // After the read, which Asio would start at the price of a system call if this were there.
+    if (!std::exchange(tells_errors_, true)) start(Reactor::except_op, error_, true);
 #endif
     starting_ = false;
     return first;
@@ -55,8 +70,10 @@ bool ReactorChannel<Socket>::watch() {
 
 template <class Socket>
 void ReactorChannel<Socket>::wait_write() {
-    auto* operation = new WriteOperation(detail::Ref<Socket>(&read_.socket));
+    register_once();
+    auto operation = std::make_unique<WriteOperation>(read_.socket);
     start(Reactor::write_op, *operation, false);
+    operation.release();
 }
 
 template <class Socket>
@@ -111,7 +128,7 @@ template <class Socket>
 void ReactorChannel<Socket>::WriteOperation::complete(void* owner, asio::detail::scheduler_operation* base,
                                                       const boost::system::error_code&, std::size_t) {
     const std::unique_ptr<WriteOperation> self(static_cast<WriteOperation*>(base));
-    const auto socket = self->socket_;
+    const auto socket = detail::Ref<Socket>::adopt(&self->socket);
     if (owner) socket->write_ready();
 }
 
@@ -127,12 +144,13 @@ WaitChannel<Socket>::WaitChannel(Socket& socket) : socket_(socket), waiter_(sock
 
 template <class Socket>
 bool WaitChannel<Socket>::watch() {
-    if (std::exchange(watching_, true)) return true;
+    if (watching_) return true;
     waiter_.async_wait(asio::socket_base::wait_read,
                        [this, socket = detail::Ref<Socket>(&socket_)](const boost::system::error_code&) {
                            watching_ = false;
                            socket->take_event();
                        });
+    watching_ = true;
     return true;
 }
 

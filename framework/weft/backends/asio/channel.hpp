@@ -63,14 +63,14 @@ private:
     };
     class WriteOperation final : public Operation {
     public:
-        explicit WriteOperation(detail::Ref<Socket> socket) noexcept
-            : Operation(boost::system::error_code(), &perform, &complete), socket_(std::move(socket)) {}
+        explicit WriteOperation(Socket& socket) noexcept
+            : Operation(boost::system::error_code(), &perform, &complete), socket(socket) {}
+        Socket& socket;
 
     private:
         static typename Operation::status perform(Operation*) { return Operation::done; }
         static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
                              const boost::system::error_code&, std::size_t);
-        detail::Ref<Socket> socket_;
     };
 
     /// Stays in the reactor's queue and is asked before the read is: notes that the event is an error or a hang-up, of
@@ -87,14 +87,16 @@ private:
                              const boost::system::error_code&, std::size_t);
     };
 
+    bool register_once();
     void start(int kind, Operation& operation, bool try_now);
 
     typename Reactor::per_descriptor_data registration_{};
     ReadOperation read_;
     ErrorOperation error_;
-    bool registered_ = false;  // the first wait registers
-    bool watching_ = false;    // read_ is in the reactor's queue
-    bool starting_ = false;    // it is being put there
+    bool registered_ = false;    // the first wait registers
+    bool watching_ = false;      // read_ is in the reactor's queue
+    bool tells_errors_ = false;  // error_ too
+    bool starting_ = false;      // one of them is being put there
 };
 template <class Socket>
 using Channel = ReactorChannel<Socket>;

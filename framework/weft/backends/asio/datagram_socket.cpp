@@ -13,7 +13,7 @@
 
 namespace weft::asio_backend {
 
-AsioDatagramSocket::AsioDatagramSocket(SocketContext& context, OwnedDescriptor descriptor)
+AsioDatagramSocket::AsioDatagramSocket(SocketContext& context, io::OwnedDescriptor descriptor)
     : context_(context), descriptor_(descriptor.get()), channel_(*this) {
     context_.add_ref();
     descriptor.take();
@@ -107,7 +107,7 @@ bool AsioDatagramSocket::receive_batch(bool& drained) {
     if (count < 0) {
         drained = errno == EAGAIN || errno == EWOULDBLOCK;
         if (drained) return false;
-        events_->on_datagram_error(last_error());
+        events_->on_datagram_error(io::last_error());
         return true;
     }
     drained = static_cast<unsigned>(count) < wanted;
@@ -139,7 +139,7 @@ void AsioDatagramSocket::send(std::span<const std::byte> data, const Address* to
             count = ::send(descriptor_, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         }
     } while (count < 0 && errno == EINTR);
-    if (count < 0) error = last_error();
+    if (count < 0) error = io::last_error();
 }
 
 std::optional<Address> AsioDatagramSocket::local_address() const {
@@ -160,7 +160,7 @@ namespace {
 
 template <class Value>
 void set_option(int descriptor, int level, int option, const Value& value, const std::string& what) {
-    check_call(::setsockopt(descriptor, level, option, &value, sizeof value), what);
+    io::check_call(::setsockopt(descriptor, level, option, &value, sizeof value), what);
 }
 
 in_addr ipv4_of(const Address& address) noexcept {
@@ -213,35 +213,35 @@ detail::Ref<AsioDatagramSocket> open_datagram_socket(SocketContext& context, con
                                                      const std::optional<Address>& remote,
                                                      const io::DatagramSocketOptions& options) {
     const Family family = local ? local->family() : remote ? remote->family() : options.family;
-    OwnedDescriptor descriptor(
-        check_call(::socket(io::system_family(family), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
+    io::OwnedDescriptor descriptor(
+        io::check_call(::socket(io::system_family(family), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
     configure(descriptor.get(), family, options);
     const int number = descriptor.get();
     auto socket = detail::Ref<AsioDatagramSocket>::adopt(new AsioDatagramSocket(context, std::move(descriptor)));
     if (local) {
         SocketFile::remove_stale(*local);
         const io::SocketName name(*local);
-        check_call(::bind(number, name.data(), name.size()),
-                   "error while attempting to bind on address " + local->to_string());
+        io::check_call(::bind(number, name.data(), name.size()),
+                       "error while attempting to bind on address " + local->to_string());
         socket->own_file(*local);
     }
     for (const io::MulticastGroup& group : options.groups)
         join(number, group);
     if (remote) {
         const io::SocketName name(*remote);
-        check_call(::connect(number, name.data(), name.size()), "Connect call failed " + remote->to_string());
+        io::check_call(::connect(number, name.data(), name.size()), "Connect call failed " + remote->to_string());
     }
     return socket;
 }
 
 detail::Ref<AsioDatagramSocket> adopt_datagram_socket(SocketContext& context, int descriptor) {
-    OwnedDescriptor owned(descriptor);
+    io::OwnedDescriptor owned(descriptor);
     int type = 0;
     socklen_t size = sizeof type;
-    check_call(::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
+    io::check_call(::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
     if (type != SOCK_DGRAM) throw ValueError("a datagram socket was expected, got one of type " + std::to_string(type));
-    const int flags = check_call(::fcntl(descriptor, F_GETFL), "socket");
-    check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "socket");
+    const int flags = io::check_call(::fcntl(descriptor, F_GETFL), "socket");
+    io::check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "socket");
     return detail::Ref<AsioDatagramSocket>::adopt(new AsioDatagramSocket(context, std::move(owned)));
 }
 

@@ -2,8 +2,8 @@
 // AsioDatagramSocket: a UDP or Unix datagram socket of an io_context.
 
 #include <weft/backends/asio/channel.hpp>
-#include <weft/backends/asio/descriptor.hpp>
 #include <weft/backends/asio/socket_file.hpp>
+#include <weft/io/descriptor.hpp>
 #include <weft/io/network.hpp>
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace weft::asio_backend {
 class AsioDatagramSocket final : public io::DatagramSocket {
 public:
     /// Owns the descriptor.
-    AsioDatagramSocket(SocketContext& context, OwnedDescriptor descriptor);
+    AsioDatagramSocket(SocketContext& context, io::OwnedDescriptor descriptor);
 
     void start_receiving() override;
     void send(std::span<const std::byte> data, const Address* to, std::error_code& error) noexcept override;

@@ -1,8 +1,8 @@
 #include <weft/backends/asio/listener.hpp>
 
-#include <weft/backends/asio/descriptor.hpp>
 #include <weft/backends/asio/network.hpp>
 #include <weft/backends/asio/socket_file.hpp>
+#include <weft/io/descriptor.hpp>
 #include <weft/io/socket_name.hpp>
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -22,13 +22,13 @@ namespace {
 
 void turn_on(int descriptor, int level, int option, const char* what) {
     const int on = 1;
-    check_call(::setsockopt(descriptor, level, option, &on, sizeof on), what);
+    io::check_call(::setsockopt(descriptor, level, option, &on, sizeof on), what);
 }
 
-OwnedDescriptor open_bound(const Address& address, const io::ListenOptions& options) {
+io::OwnedDescriptor open_bound(const Address& address, const io::ListenOptions& options) {
     const std::string what = "error while attempting to bind on address " + address.to_string();
-    OwnedDescriptor descriptor(
-        check_call(::socket(io::system_family(address.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
+    io::OwnedDescriptor descriptor(io::check_call(
+        ::socket(io::system_family(address.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
     if (address.family() == Family::local) {
         // What a server that ended badly left behind. Anything but a socket stays, and bind says that it is there.
         SocketFile::remove_stale(address);
@@ -38,7 +38,7 @@ OwnedDescriptor open_bound(const Address& address, const io::ListenOptions& opti
         if (address.family() == Family::ipv6) turn_on(descriptor.get(), IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY");
     }
     const io::SocketName name(address);
-    check_call(::bind(descriptor.get(), name.data(), name.size()), what);
+    io::check_call(::bind(descriptor.get(), name.data(), name.size()), what);
     return descriptor;
 }
 
@@ -53,14 +53,15 @@ Address name_of(int descriptor) {
 /// What an accept in flight needs; it may end after the listener.
 class AsioListener::State {
 public:
-    State(SocketContext& context, OwnedDescriptor socket, const io::ListenOptions& options, io::ListenerEvents& events)
+    State(SocketContext& context, io::OwnedDescriptor socket, const io::ListenOptions& options,
+          io::ListenerEvents& events)
         : context_(&context),
           descriptor_(context.io.get_executor()),
           events_(&events),
           backlog_(std::max(options.backlog, 1)),
           keep_alive_(options.keep_alive),
           address_(name_of(socket.get())) {
-        check_call(::listen(socket.get(), options.backlog), "listen on " + address_.to_string());
+        io::check_call(::listen(socket.get(), options.backlog), "listen on " + address_.to_string());
         if (options.cleanup_socket) file_.remember(address_);
         boost::system::error_code error;
         descriptor_.assign(socket.get(), error);
@@ -100,13 +101,29 @@ private:
                 if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
                 // The connection went before it was taken, or a signal came: nothing is wrong here.
                 if (errno == ECONNABORTED || errno == EINTR) continue;
-                events_->on_accept_error(last_error());
+                events_->on_accept_error(io::last_error());
                 return false;
             }
             const int on = 1;
             if (keep_alive_) ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-            events_->on_accept(open_stream_socket(*context_, descriptor));
+            if (!hand_over(descriptor)) return false;
         }
+        return true;
+    }
+
+    /// False if there was nothing to make a socket of: the connection is closed, and that was reported.
+    bool hand_over(int descriptor) {
+        io::SocketRef socket;
+        try {
+            socket = open_stream_socket(*context_, descriptor);
+        } catch (const std::system_error& error) {
+            events_->on_accept_error(error.code());
+            return false;
+        } catch (const std::bad_alloc&) {
+            events_->on_accept_error(std::make_error_code(std::errc::not_enough_memory));
+            return false;
+        }
+        events_->on_accept(std::move(socket));
         return true;
     }
 
@@ -126,9 +143,9 @@ AsioListener::AsioListener(SocketContext& context, const Address& address, const
 
 AsioListener::AsioListener(SocketContext& context, int descriptor, const io::ListenOptions& options,
                            io::ListenerEvents& events) {
-    OwnedDescriptor socket(descriptor);
-    const int flags = check_call(::fcntl(descriptor, F_GETFL), "listen");
-    check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "listen");
+    io::OwnedDescriptor socket(descriptor);
+    const int flags = io::check_call(::fcntl(descriptor, F_GETFL), "listen");
+    io::check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "listen");
     state_ = std::make_shared<State>(context, std::move(socket), options, events);
 }
 

@@ -1,11 +1,11 @@
 #include <weft/backends/asio/network.hpp>
 
 #include <weft/backends/asio/datagram_socket.hpp>
-#include <weft/backends/asio/descriptor.hpp>
 #include <weft/backends/asio/listener.hpp>
 #include <weft/backends/asio/pipe.hpp>
 #include <weft/backends/asio/socket.hpp>
 #include <weft/base/constants.hpp>
+#include <weft/io/descriptor.hpp>
 #include <weft/io/socket_name.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/tasks/sleep.hpp>
@@ -115,10 +115,12 @@ Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> 
     socket->async_connect(
         endpoint, [connected, remote, socket, sockets = sockets_](const boost::system::error_code& result) mutable {
             if (connected.done()) return;
-            if (result)
-                connected.set_exception(make_os_error(to_std(result), "Connect call failed " + remote.to_string()));
-            else
-                connected.set_result();
+            detail::run_guarded(
+                [&] {
+                    if (result) throw_os_error(to_std(result), "Connect call failed " + remote.to_string());
+                    connected.set_result();
+                },
+                [&](std::exception_ptr thrown) { connected.set_exception(std::move(thrown)); });
         });
     co_await connected;
     const int descriptor = socket->release(error);
@@ -138,17 +140,17 @@ std::unique_ptr<io::Listener> AsioNetwork::adopt_listener(int fd, const io::List
 
 Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Address> local) {
     const std::string what = "Connect call failed " + remote.to_string();
-    OwnedDescriptor socket(check_call(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
+    io::OwnedDescriptor socket(io::check_call(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
     if (local) {
         const io::SocketName own(*local);
-        check_call(::bind(socket.get(), own.data(), own.size()),
-                   "error while attempting to bind on address " + local->to_string());
+        io::check_call(::bind(socket.get(), own.data(), own.size()),
+                       "error while attempting to bind on address " + local->to_string());
     }
     const io::SocketName name(remote);
     auto pause = constants::local_connect_first_pause;
     while (::connect(socket.get(), name.data(), name.size()) != 0) {
         if (errno == EINTR) continue;
-        if (errno != EAGAIN) throw_os_error(last_error(), what);
+        if (errno != EAGAIN) throw_os_error(io::last_error(), what);
         // The listener's queue is full, and the system does not tell when there is room.
         co_await sleep(pause);
         pause = std::min(pause * 2, constants::local_connect_last_pause);
@@ -157,15 +159,15 @@ Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Add
 }
 
 io::SocketRef AsioNetwork::adopt_stream(int fd) {
-    OwnedDescriptor socket(fd);
-    const int flags = check_call(::fcntl(fd, F_GETFL), "socket");
-    check_call(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "socket");
+    io::OwnedDescriptor socket(fd);
+    const int flags = io::check_call(::fcntl(fd, F_GETFL), "socket");
+    io::check_call(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "socket");
     int type = 0;
     socklen_t size = sizeof type;
-    check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
+    io::check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
     if (type != SOCK_STREAM) throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
     io::SocketName peer;
-    check_call(::getpeername(fd, peer.data(), peer.size_address()), "socket");
+    io::check_call(::getpeername(fd, peer.data(), peer.size_address()), "socket");
     socket.take();
     return open_stream_socket(*sockets_, fd);
 }

@@ -2,6 +2,8 @@
 
 #include <weft/backends/asio/network.hpp>
 #include <weft/base/exceptions.hpp>
+#include <weft/io/descriptor.hpp>
+#include <weft/io/no_sigpipe.hpp>
 
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
@@ -13,8 +15,6 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 #include <memory>
 
 namespace weft::asio_backend {
@@ -26,22 +26,9 @@ namespace {
 
 /// write(2) without the signal that a pipe without a reader sends.
 ssize_t write_without_signal(int fd, const void* data, std::size_t size) noexcept {
-    sigset_t pipe;
-    sigset_t pending;
-    sigset_t before;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    sigpending(&pending);
-    const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    io::NoSigpipe no_signal;
     const ssize_t count = ::write(fd, data, size);
-    const int error = errno;
-    if (count < 0 && error == EPIPE && !was_pending) {
-        const timespec now{};
-        while (sigtimedwait(&pipe, nullptr, &now) < 0 && errno == EINTR) {}
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    errno = error;
+    if (count < 0 && errno == EPIPE) no_signal.consume();
     return count;
 }
 
@@ -72,7 +59,7 @@ public:
             const ssize_t count = write_without_signal(fd_, data.data(), data.size());
             if (count >= 0) return static_cast<std::size_t>(count);
             if (errno == EINTR) continue;
-            if (errno != EAGAIN && errno != EWOULDBLOCK) error = std::error_code(errno, std::system_category());
+            if (errno != EAGAIN && errno != EWOULDBLOCK) error = io::last_error();
             return 0;
         }
     }
@@ -108,16 +95,26 @@ private:
     /// A writing end becomes readable when nobody reads the other end any more.
     void wait_read() {
         if (waiting_ || closed_ || ended_) return;
-        waiting_ = true;
         descriptor_.async_wait(Descriptor::wait_read,
                                [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code& error) {
                                    self->waiting_ = false;
-                                   if (self->closed_ || self->ended_) return;
-                                   if (self->end_ == io::PipeEnd::writing)
-                                       self->look_for_readers();
-                                   else
-                                       self->read(error);
+                                   detail::run_guarded([&] { self->readable(error); },
+                                                       [&](const std::exception_ptr&) { self->out_of_memory(); });
                                });
+        waiting_ = true;
+    }
+    void readable(const boost::system::error_code& error) {
+        if (closed_ || ended_) return;
+        if (end_ == io::PipeEnd::writing)
+            look_for_readers();
+        else
+            read(error);
+    }
+    /// There is none to wait with.
+    void out_of_memory() {
+        if (closed_ || ended_) return;
+        ended_ = true;
+        events_->on_read_error(std::make_error_code(std::errc::not_enough_memory));
     }
     void look_for_readers() {
         pollfd state{fd_, POLLRDHUP, 0};
@@ -147,7 +144,7 @@ private:
                 if (count == 0 || errno == EIO)
                     events_->on_end_of_stream();
                 else
-                    events_->on_read_error(std::error_code(errno, std::system_category()));
+                    events_->on_read_error(io::last_error());
                 return;
             }
             wait_read();  // first: a callback may throw through the loop
@@ -174,7 +171,7 @@ io::SocketRef make_pipe(SocketContext& context, int fd, io::PipeEnd end) {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags >= 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     try {
-        if (flags < 0) throw_os_error(std::error_code(errno, std::system_category()), "file descriptor");
+        if (flags < 0) throw_os_error(io::last_error(), "file descriptor");
         return io::SocketRef::adopt(new AsioPipe(context, fd, end));
     } catch (...) {
         ::close(fd);

@@ -2,6 +2,7 @@
 
 #include <weft/backends/asio/network.hpp>
 #include <weft/base/exceptions.hpp>
+#include <weft/io/descriptor.hpp>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -25,10 +26,6 @@ constexpr std::uint64_t bit_of(int signal_number) noexcept {
     return std::uint64_t{1} << (signal_number - 1);
 }
 static_assert(NSIG <= 65);
-
-std::error_code last_error() noexcept {
-    return std::error_code(errno, std::system_category());
-}
 
 }  // namespace
 
@@ -79,7 +76,7 @@ public:
             sigfillset(&action.sa_mask);
             if (::sigaction(signal_number, &action, nullptr) != 0) {
                 slot.wanted &= ~bit_of(signal_number);
-                throw_os_error(last_error(), "signal " + std::to_string(signal_number));
+                throw_os_error(io::last_error(), "signal " + std::to_string(signal_number));
             }
         }
         ++count;
@@ -119,7 +116,7 @@ private:
 
 SignalReceiver::SignalReceiver(SocketContext& context) : context_(&context), wake_up_(context.io.get_executor()) {
     const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) throw_os_error(last_error(), "eventfd");
+    if (fd < 0) throw_os_error(io::last_error(), "eventfd");
     boost::system::error_code error;
     wake_up_.assign(fd, error);
     if (error) {

@@ -1,5 +1,6 @@
 #include <weft/backends/asio/socket.hpp>
 
+#include <weft/io/descriptor.hpp>
 #include <weft/io/sendfile.hpp>
 #include <weft/io/socket_name.hpp>
 
@@ -108,7 +109,7 @@ std::size_t AsioStreamSocket::write_some(std::span<const std::byte> data, std::e
         const ssize_t count = ::send(descriptor_, data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (count >= 0) return static_cast<std::size_t>(count);
         if (errno == EINTR) continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK) error = std::error_code(errno, std::system_category());
+        if (errno != EAGAIN && errno != EWOULDBLOCK) error = io::last_error();
         return 0;
     }
 }

@@ -1,5 +1,5 @@
 #pragma once
-// OwnedDescriptor: closes a descriptor unless somebody took it.
+// What code that calls the system shares: descriptors that are owned, and errors.
 
 #include <weft/base/exceptions.hpp>
 
@@ -9,8 +9,9 @@
 #include <string>
 #include <utility>
 
-namespace weft::asio_backend {
+namespace weft::io {
 
+/// Closes a descriptor unless somebody took it.
 class OwnedDescriptor {
 public:
     explicit OwnedDescriptor(int descriptor = -1) noexcept : descriptor_(descriptor) {}
@@ -29,6 +30,7 @@ private:
     int descriptor_;
 };
 
+/// errno.
 inline std::error_code last_error() noexcept {
     return std::error_code(errno, std::system_category());
 }
@@ -38,4 +40,4 @@ inline int check_call(int result, const std::string& what) {
     return result;
 }
 
-}  // namespace weft::asio_backend
+}  // namespace weft::io
