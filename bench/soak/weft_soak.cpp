@@ -32,11 +32,15 @@ void print_held(EventLoop& loop) {
 }
 
 Coro<> echo(StreamReader reader, StreamWriter writer) {
-    while (true) {
-        const Bytes data = co_await reader.read(65536);
-        if (data.empty()) break;
-        writer.write(data);
-        co_await writer.drain();
+    try {
+        while (true) {
+            const Bytes data = co_await reader.read(65536);
+            if (data.empty()) break;
+            writer.write(data);
+            co_await writer.drain();
+        }
+    } catch (const ConnectionError&) {
+        // It was reset.
     }
 }
 
