@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Compares the costs of tasks, callbacks and timers: nanoseconds of CPU per operation.
 
-    tasks_bench.py --build DIR [--rounds R] [--only program,...]
+    tasks_bench.py --build DIR [--rounds R] [--only program,...] [--operations name,...]
 
 Programs: weft, asio, bare, asyncio, uvloop. bench/README.md says how to read the table.
 """
@@ -43,6 +43,7 @@ GOALS = {
     "context_get": 10,
     "event": None,
     "executor": None,
+    "executor_socket": None,
     "threadsafe": 200,
 }
 
@@ -63,13 +64,13 @@ def find_programs(build, only):
     return {name: command for name, command in programs.items() if not only or name in only}
 
 
-def run(command):
-    """name -> nanoseconds, from the lines `name ns_per_op`."""
+def run(command, name):
+    """The nanoseconds in the line `name ns_per_op`; none if the program does not know the operation."""
     result = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_TIMEOUT, preexec_fn=pin_to(CORE)
     )
     lines = [line.split() for line in result.stdout.splitlines()]
-    return {line[0]: float(line[1]) for line in lines if len(line) == 2 and line[0] in GOALS}
+    return [float(line[1]) for line in lines if len(line) == 2 and line[0] == name]
 
 
 def rows_of(name, programs, times):
@@ -91,17 +92,22 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True, help="Meson build directory")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", type=lambda text: text.split(","), default=[], help="programs, by name")
+    parser.add_argument("--operations", type=lambda text: text.split(","), default=[])
     args = parser.parse_args()
+    if unknown := set(args.operations) - set(GOALS):
+        parser.error(f"no such operation: {', '.join(unknown)}")
 
     programs = find_programs(args.build, args.only)
     times = collections.defaultdict(list)
     for round_number in range(args.rounds):
-        for program in rotated(list(programs), round_number):
-            try:
-                for name, value in run(programs[program]).items():
-                    times[name, program].append(value)
-            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-                sys.exit(f"tasks_bench: {error}")
+        # Operation by operation, so that the machine's drift meets all programs.
+        for name in args.operations or GOALS:
+            for program in rotated(list(programs), round_number):
+                try:
+                    for value in run(programs[program] + [name], name):
+                        times[name, program].append(value)
+                except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                    sys.exit(f"tasks_bench: {error}")
         print(f"round {round_number + 1} of {args.rounds} done", file=sys.stderr, flush=True)
 
     rows = [row for name in GOALS for row in rows_of(name, programs, times)]

@@ -57,13 +57,22 @@ Awaitable<> give_way(int times) {
         co_await asio::post(use_awaitable);
 }
 
+/// If wanted: its mere existence starts Asio's reactor.
+class PendingAccept {
+public:
+    PendingAccept(asio::io_context& io, bool wanted) {
+        if (!wanted) return;
+        acceptor_.emplace(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+        acceptor_->async_accept([](boost::system::error_code, auto) {});
+    }
+
+private:
+    std::optional<Acceptor> acceptor_;
+};
+
 double switch_tasks(bool with_socket) {
     asio::io_context io(1);
-    std::optional<Acceptor> acceptor;  // its mere existence starts Asio's reactor
-    if (with_socket) {
-        acceptor.emplace(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
-        acceptor->async_accept([](boost::system::error_code, auto) {});
-    }
+    const PendingAccept accept(io, with_socket);
     int running = bench::tasks;
     for (int i = 0; i < bench::tasks; ++i) {
         asio::co_spawn(io.get_executor(), give_way(bench::switches_per_task), [&](std::exception_ptr error) {
@@ -247,10 +256,14 @@ Awaitable<> use_pool(asio::thread_pool& pool) {
     bench::keep(sum);
 }
 
-double executor() {
+double executor(bool with_socket) {
     asio::io_context io(1);
+    const PendingAccept accept(io, with_socket);
     asio::thread_pool pool(1);
-    asio::co_spawn(io.get_executor(), use_pool(pool), rethrow);
+    asio::co_spawn(io.get_executor(), use_pool(pool), [&io](std::exception_ptr error) {
+        rethrow(error);
+        io.stop();
+    });
     const double time = bench::cpu_time_of([&] { io.run(); });
     pool.join();
     return time;
@@ -274,8 +287,8 @@ double threadsafe() {
 
 }  // namespace
 
-int main() {
-    bench::keep_memory();
+int main(int argc, char** argv) {
+    bench::begin(argc, argv);
     bench::report("switch", 1.0 * bench::tasks * bench::switches_per_task, [] { return switch_tasks(false); });
     bench::report("switch_socket", 1.0 * bench::tasks * bench::switches_per_task, [] { return switch_tasks(true); });
     bench::report("spawn_join", bench::spawns, spawn_join);
@@ -286,6 +299,7 @@ int main() {
     bench::report("gather", 1.0 * bench::gathers * bench::children_per_gather, gather);
     bench::report("cancel", 1.0 * bench::cancel_batches * bench::cancels_per_batch, cancel);
     bench::report("queue", bench::round_trips, queue);
-    bench::report("executor", bench::executor_rounds, executor);
+    bench::report("executor", bench::executor_rounds, [] { return executor(false); });
+    bench::report("executor_socket", bench::executor_rounds, [] { return executor(true); });
     bench::report("threadsafe", bench::calls, threadsafe);
 }

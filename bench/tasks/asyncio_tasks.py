@@ -208,6 +208,8 @@ def main():
 
         uvloop.install()
     for function, operations in OPERATIONS.items():
+        if len(sys.argv) > 2 and function.__name__ not in sys.argv[2:]:
+            continue
         times = [asyncio.run(timed(function)) for _ in range(REPETITIONS)]
         print(f"{function.__name__} {statistics.median(times) / operations * 1e9:.2f}", flush=True)
 

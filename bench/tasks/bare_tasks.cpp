@@ -318,8 +318,8 @@ double call_soon() {
 
 }  // namespace
 
-int main() {
-    bench::keep_memory();
+int main(int argc, char** argv) {
+    bench::begin(argc, argv);
     bench::report("switch", 1.0 * bench::tasks * bench::switches_per_task, [] { return run(switch_tasks); });
     bench::report("spawn_join", bench::spawns, [] { return run(spawn_and_join); });
     bench::report("await_child", bench::awaits, [] { return run(await_children); });

@@ -28,6 +28,7 @@
 //   context_get    a context variable is read, `lock_rounds` times; per time
 //   executor       one task has a function run on a pool of one thread and waits for its end, `executor_rounds` times;
 //                  per time, the CPU of both threads
+//   executor_socket  the same while an accept is pending on a listening socket
 //   threadsafe     another thread schedules `calls` callbacks on the loop as fast as it can, and they run; per
 //                  callback, the CPU of both threads
 
@@ -36,6 +37,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <string_view>
+#include <vector>
 
 #include <malloc.h>
 
@@ -56,9 +59,13 @@ inline constexpr int round_trips = 500'000;
 inline constexpr int lock_rounds = 5'000'000;
 inline constexpr int executor_rounds = 20'000;
 
-/// Has the heap keep what it was given, so that the first repetition, which does not count, pays for the kernel's
-/// handing out of pages. First thing in main().
-inline void keep_memory() {
+/// The operations that were asked for; all of them if that is empty.
+inline std::vector<std::string_view> chosen;
+
+/// First thing in main(): the arguments name the operations to measure. The heap keeps what it was given, so that the
+/// first repetition, which does not count, pays for the kernel's handing out of pages.
+inline void begin(int argc, char** argv) {
+    chosen.assign(argv + 1, argv + argc);
     mallopt(M_TRIM_THRESHOLD, -1);
     mallopt(M_MMAP_MAX, 0);
 }
@@ -101,6 +108,7 @@ private:
 /// nanoseconds it took for `operations`.
 template <class Repetition>
 void report(const char* name, double operations, Repetition&& repetition) {
+    if (!chosen.empty() && std::find(chosen.begin(), chosen.end(), name) == chosen.end()) return;
     std::array<double, 5> times{};
     repetition();
     for (double& time : times)
