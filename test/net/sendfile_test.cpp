@@ -68,6 +68,19 @@ private:
     Future<std::string> everything_;
 };
 
+/// The far end of a connection, once that is there.
+class Peer {
+public:
+    auto handler() {
+        return [this](StreamReader its_reader, StreamWriter its_writer) {
+            reader = std::move(its_reader);
+            writer.emplace(std::move(its_writer));
+        };
+    }
+    StreamReader reader;
+    std::optional<StreamWriter> writer;
+};
+
 /// Hands everything to another transport, as a layer would.
 class Layer : public Transport {
 public:
@@ -157,20 +170,16 @@ TEST_CASE("rule 108: sendfile forbids concurrent writes and a second file, and p
     const TestFile file;
     run_on_each_backend([&file]() -> Coro<> {
         EventLoop& loop = get_running_loop();
-        StreamReader peer_reader;
-        std::optional<StreamWriter> peer_writer;
-        auto handler = [&](StreamReader reader, StreamWriter writer) {
-            peer_reader = std::move(reader);
-            peer_writer.emplace(std::move(writer));
-        };
+        Peer peer;
+        auto handler = peer.handler();
         Server server = co_await start_server(handler, "127.0.0.1", 0);
         auto [transport, protocol] =
             co_await loop.create_connection(make_client, "127.0.0.1", server.sockets().front().port());
-        while (!peer_writer)
+        while (!peer.writer)
             co_await turns(1);
         Task<std::size_t> sending = create_task(loop.sendfile(transport, file.get()));
         co_await turns(2);
-        peer_writer->write("not now");
+        peer.writer->write("not now");
         for (int i = 0; i < 20; ++i)
             co_await turns(1);
         CHECK_FALSE(sending.done());
@@ -181,17 +190,17 @@ TEST_CASE("rule 108: sendfile forbids concurrent writes and a second file, and p
         CHECK(ending_of_call([&busy] { busy->write_eof(); }) == "RuntimeError");
         const std::string second = co_await ending(loop.sendfile(transport, file.get()));
         CHECK(second == "RuntimeError");
-        const Bytes got = co_await peer_reader.readexactly(file_size);
+        const Bytes got = co_await peer.reader.readexactly(file_size);
         CHECK((got == contents()));
         co_await sending;
         transport->write("free again");
-        const Bytes again = co_await peer_reader.readexactly(10);
+        const Bytes again = co_await peer.reader.readexactly(10);
         CHECK(again == "free again");
         while (protocol->received.empty())
             co_await turns(1);
         CHECK(protocol->received == "not now");
         transport->abort();
-        peer_writer.reset();
+        peer.writer.reset();
         server.close();
         co_await server.wait_closed();
     });
@@ -229,17 +238,13 @@ TEST_CASE("rule 108: cancelled in the middle, the transport goes on and the file
     const TestFile file;
     run_on_each_backend([&file]() -> Coro<> {
         EventLoop& loop = get_running_loop();
-        StreamReader peer;
-        std::optional<StreamWriter> peer_writer;
-        auto handler = [&](StreamReader reader, StreamWriter writer) {
-            peer = std::move(reader);
-            peer_writer.emplace(std::move(writer));
-        };
+        Peer peer;
+        auto handler = peer.handler();
         Server server = co_await start_server(handler, "127.0.0.1", 0);
         auto [transport, protocol] =
             co_await loop.create_connection(make_client, "127.0.0.1", server.sockets().front().port());
         Task<std::size_t> sending = create_task(loop.sendfile(transport, file.get()));
-        while (!peer_writer)
+        while (!peer.writer)
             co_await turns(1);
         co_await turns(20);
         REQUIRE_FALSE(sending.done());
@@ -248,13 +253,13 @@ TEST_CASE("rule 108: cancelled in the middle, the transport goes on and the file
         CHECK(cancelled == "CancelledError");
         transport->write("end");
         transport->write_eof();
-        const Bytes got = co_await peer.read(-1);
+        const Bytes got = co_await peer.reader.read(-1);
         const std::string_view text = got.text();
         REQUIRE(text.size() > 3);
         CHECK(text.ends_with("end"));
         CHECK((contents().starts_with(text.substr(0, text.size() - 3))));
         if (loop.backend().name() != "sim") CHECK(file.position() == static_cast<off_t>(text.size() - 3));
-        peer_writer.reset();
+        peer.writer.reset();
         server.close();
         co_await server.wait_closed();
     });
