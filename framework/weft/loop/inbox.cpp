@@ -3,14 +3,24 @@
 #include <weft/loop/backend.hpp>
 #include <weft/loop/event_loop.hpp>
 
+#include <thread>
+
 namespace weft::detail {
 
 bool Inbox::post(ReadyNode& node) {
-    std::lock_guard lock(mutex_);
-    if (!backend_) return false;
-    queue_.push(node);
-    // Under the lock, so that the loop cannot close its backend meanwhile; one wake-up serves a whole burst.
-    if (!pending_.exchange(true, std::memory_order_acq_rel)) backend_->wake();
+    Backend* backend = nullptr;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!backend_) return false;
+        queue_.push(node);
+        // One wake-up serves a whole burst.
+        if (pending_.exchange(true, std::memory_order_acq_rel)) return true;
+        backend = backend_;
+        waking_.fetch_add(1, std::memory_order_relaxed);
+    }
+    // Without the lock, which the loop takes first thing when it is awake.
+    backend->wake();
+    waking_.fetch_sub(1, std::memory_order_release);
     return true;
 }
 
@@ -21,9 +31,14 @@ void Inbox::take(ReadyQueue& queue) {
 }
 
 void Inbox::close(ReadyQueue& queue) {
-    std::lock_guard lock(mutex_);
-    backend_ = nullptr;
-    queue.splice(queue_);
+    {
+        const std::lock_guard lock(mutex_);
+        backend_ = nullptr;
+        queue.splice(queue_);
+    }
+    // The backend goes next: who has begun to wake it must have ended.
+    while (waking_.load(std::memory_order_acquire) != 0)
+        std::this_thread::yield();
 }
 
 RemoteNode::RemoteNode(EventLoop& loop) : inbox_(loop.inbox()) {

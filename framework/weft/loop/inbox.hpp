@@ -34,6 +34,7 @@ private:
     ReadyQueue queue_;
     Backend* backend_;  // null once closed
     std::atomic<bool> pending_{false};
+    std::atomic<int> waking_{0};  // threads that are about to wake the backend
 };
 
 class RemoteNodes;

@@ -54,10 +54,13 @@ public:
     }
 
     void post(std::unique_ptr<ExecutorJob> job) {
-        const std::lock_guard lock(mutex_);
-        if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
-        if (idle_ <= jobs_.size() && threads_.size() < limit_) start_thread();
-        jobs_.push_back(std::move(job));
+        {
+            const std::lock_guard lock(mutex_);
+            if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
+            if (idle_ <= jobs_.size() && threads_.size() < limit_) start_thread();
+            jobs_.push_back(std::move(job));
+        }
+        // Without the lock, which who wakes up needs.
         work_.notify_one();
     }
 

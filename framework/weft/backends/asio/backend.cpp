@@ -7,77 +7,22 @@
 #include <weft/loop/policy.hpp>
 #include <weft/services/executor.hpp>
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <utility>
 
 namespace weft::asio_backend {
 
-namespace asio = boost::asio;
-
-#ifdef WEFT_ASIO_INTERNALS
-
-/// Ends a poll from another thread. It is queued as it is, so that waking a loop allocates nothing and cannot fail; if
-/// it is still queued when its backend ends, it frees itself when its turn comes.
-class WakeUp final : private asio::detail::scheduler_operation {
-public:
-    struct Retire {
-        void operator()(WakeUp* wake_up) const noexcept {
-            if ((wake_up->state_.fetch_or(retired, std::memory_order_acq_rel) & queued) == 0) delete wake_up;
-        }
-    };
-    explicit WakeUp(IoContext& context)
-        : scheduler_operation(&WakeUp::complete), scheduler_(asio::use_service<asio::detail::scheduler>(context)) {}
-    void post() noexcept {
-        if ((state_.fetch_or(queued, std::memory_order_acq_rel) & queued) == 0)
-            scheduler_.post_immediate_completion(this, false);
-    }
-
-private:
-    ~WakeUp() = default;
-    static void complete(void*, scheduler_operation* base, const boost::system::error_code&, std::size_t) {
-        auto* self = static_cast<WakeUp*>(base);
-        if ((self->state_.fetch_and(~queued, std::memory_order_acq_rel) & retired) != 0) delete self;
-    }
-
-    static constexpr unsigned queued = 1;
-    static constexpr unsigned retired = 2;
-    asio::detail::scheduler& scheduler_;
-    std::atomic<unsigned> state_{0};
-};
-
-#else
-
-class WakeUp {
-public:
-    using Retire = std::default_delete<WakeUp>;
-    explicit WakeUp(IoContext& context) : context_(context) {}
-    void post() noexcept {
-        asio::post(context_, [] {});
-    }
-
-private:
-    IoContext& context_;
-};
-
-#endif
-
-void WakeUpDeleter::operator()(WakeUp* wake_up) const noexcept {
-    WakeUp::Retire()(wake_up);
-}
-
 AsioBackend::AsioBackend()
     : own_context_(std::make_unique<IoContext>(1)),
       context_(*own_context_),
-      wake_up_(new WakeUp(context_)),
+      wake_up_(context_),
       work_(context_.get_executor()),
       network_(std::make_unique<AsioNetwork>(context_)) {}
 
 AsioBackend::AsioBackend(IoContext& context)
     : context_(context),
       shared_(true),
-      wake_up_(new WakeUp(context_)),
+      wake_up_(context_),
       work_(context_.get_executor()),
       network_(std::make_unique<AsioNetwork>(context_)) {}
 
@@ -135,7 +80,7 @@ void AsioBackend::poll_ready() {
 }
 
 void AsioBackend::wake() noexcept {
-    wake_up_->post();
+    wake_up_.post();
 }
 
 void AsioBackend::watch_fd(int fd, FdEvent event, UniqueFunction<void()> callback) {

@@ -3,12 +3,12 @@
 
 #include <weft/backends/asio/fd_watch.hpp>
 #include <weft/backends/asio/network.hpp>
+#include <weft/backends/asio/wake_up.hpp>
 #include <weft/loop/backend.hpp>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <random>
@@ -16,10 +16,6 @@
 namespace weft::asio_backend {
 
 class SignalReceiver;
-class WakeUp;
-struct WakeUpDeleter {
-    void operator()(WakeUp* wake_up) const noexcept;
-};
 
 class AsioBackend final : public Backend {
 public:
@@ -58,7 +54,7 @@ private:
     std::unique_ptr<IoContext> own_context_;
     IoContext& context_;
     bool shared_ = false;  // the io_context has handlers that are not Weft's
-    std::unique_ptr<WakeUp, WakeUpDeleter> wake_up_;
+    WakeUp wake_up_;
     boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::unique_ptr<AsioNetwork> network_;
     std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;
