@@ -25,6 +25,14 @@ void* allocate(std::size_t size, std::size_t alignment) {
     return block;
 }
 
+void* allocate_or_null(std::size_t size, std::size_t alignment) noexcept {
+    try {
+        return allocate(size, alignment);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
 void release(void* block) noexcept {
     if (!block) return;
     live.fetch_sub(1, std::memory_order_relaxed);
@@ -55,6 +63,7 @@ AllocationsSucceed::~AllocationsSucceed() {
 }  // namespace weft::testing
 
 using weft::testing::allocate;
+using weft::testing::allocate_or_null;
 using weft::testing::release;
 
 void* operator new(std::size_t size) {
@@ -68,6 +77,19 @@ void* operator new(std::size_t size, std::align_val_t alignment) {
 }
 void* operator new[](std::size_t size, std::align_val_t alignment) {
     return allocate(size, static_cast<std::size_t>(alignment));
+}
+// These too, since a sanitizer has its own, whose blocks release() could not free.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return allocate_or_null(size, 0);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return allocate_or_null(size, 0);
+}
+void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+    return allocate_or_null(size, static_cast<std::size_t>(alignment));
+}
+void* operator new[](std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+    return allocate_or_null(size, static_cast<std::size_t>(alignment));
 }
 void operator delete(void* block) noexcept {
     release(block);
