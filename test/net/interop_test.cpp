@@ -112,3 +112,68 @@ TEST_CASE("netcat as the other end of a Unix socket") {
         co_await server.wait_closed();
     });
 }
+
+namespace {
+
+/// What socat gets back from `address` for a few words.
+Coro<std::string> ask_by_socat(std::string address) {
+    const TemporaryDirectory directory;
+    const std::string output = directory / "output";
+    Child client({"/bin/sh", "-c", "printf 'from socat' | socat -t 1 - \"$0\" > \"$1\"", address, output});
+    const int status = co_await client.wait();
+    CHECK(status == 0);
+    std::ifstream file(output);
+    co_return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+}  // namespace
+
+TEST_CASE("socat as the client of TCP, of a Unix socket with an abstract name, and of UDP") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Server tcp = co_await start_server(echo_stream, "127.0.0.1", 0);
+        const int port = tcp.sockets().front().port();
+        const std::string by_tcp = co_await ask_by_socat("TCP:127.0.0.1:" + std::to_string(port));
+        CHECK(by_tcp == "from socat");
+        tcp.close();
+        co_await tcp.wait_closed();
+
+        const std::string name = "weft-test-" + std::to_string(::getpid());
+        Server local = co_await start_unix_server(echo_stream, std::string(1, '\0') + name);
+        const std::string by_name = co_await ask_by_socat("ABSTRACT-CONNECT:" + name);
+        CHECK(by_name == "from socat");
+        local.close();
+        co_await local.wait_closed();
+
+        auto [udp, served] = co_await loop.create_datagram_endpoint(make_echo, on_loopback());
+        const std::string by_udp = co_await ask_by_socat("UDP:127.0.0.1:" + std::to_string(udp->sockname()->port()));
+        CHECK(by_udp == "from socat");
+        udp->close();
+    });
+}
+
+TEST_CASE("socat as the server of a Unix socket") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "socat";
+    run_real([path]() -> Coro<> {
+        Child server({"socat", "UNIX-LISTEN:" + path, "EXEC:cat"});
+        // Until it listens.
+        std::optional<std::pair<StreamReader, StreamWriter>> ends;
+        while (!ends) {
+            try {
+                ends = co_await open_unix_connection(path);
+            } catch (const OSError&) {}
+            if (!ends) co_await sleep(2ms);
+        }
+        auto& [reader, writer] = *ends;
+        const std::string back = co_await ask_for_echo(reader, writer, "through cat");
+        CHECK(back == "through cat");
+        writer.write_eof();
+        const Bytes rest = co_await reader.read(-1);
+        CHECK(rest.empty());
+        writer.close();
+        co_await writer.wait_closed();
+        const int status = co_await server.wait();
+        CHECK(status == 0);
+    });
+}

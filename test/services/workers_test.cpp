@@ -39,16 +39,22 @@ private:
 
 TEST_CASE("each worker runs on a thread and a loop of its own") {
     std::mutex mutex;
+    std::atomic<int> here = 0;
     std::set<std::thread::id> threads;
     std::set<const EventLoop*> loops;
     std::set<std::size_t> indices;
     const int status = run_workers(3, [&](Worker& worker) -> Coro<> {
-        co_await sleep(1ms);
-        const std::lock_guard lock(mutex);
-        threads.insert(std::this_thread::get_id());
-        loops.insert(&get_running_loop());
-        indices.insert(worker.index());
-        CHECK(worker.count() == 3);
+        {
+            const std::lock_guard lock(mutex);
+            threads.insert(std::this_thread::get_id());
+            loops.insert(&get_running_loop());
+            indices.insert(worker.index());
+            CHECK(worker.count() == 3);
+            ++here;
+        }
+        // All at the same time: a loop that has ended would give its address away.
+        while (here < 3)
+            co_await sleep(1ms);
     });
     CHECK(status == 0);
     CHECK(threads.size() == 3);

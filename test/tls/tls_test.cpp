@@ -288,6 +288,18 @@ TEST_CASE("rule 106: what the peer wrote before its close_notify is delivered, a
     });
 }
 
+namespace {
+
+/// A connection whose TLS runs on a plain one, which a test may end below it.
+Coro<std::tuple<StreamReader, StreamWriter, std::shared_ptr<Transport>>> open_upgraded(int port) {
+    auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+    std::shared_ptr<Transport> plain = writer.state()->shared_transport();
+    co_await writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost"));
+    co_return std::make_tuple(std::move(reader), std::move(writer), std::move(plain));
+}
+
+}  // namespace
+
 TEST_CASE("TLS: a connection that ends without close_notify is an error of its own: it may have been cut") {
     run_on_each_backend([]() -> Coro<> {
         std::exception_ptr seen;
@@ -298,10 +310,7 @@ TEST_CASE("TLS: a connection that ends without close_notify is an error of its o
         };
         Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
         const int port = server.sockets().front().port();
-        // The client's TLS runs on a connection that is then ended below it.
-        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
-        const std::shared_ptr<Transport> plain = writer.state()->shared_transport();
-        co_await writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost"));
+        auto [reader, writer, plain] = co_await open_upgraded(port);
         writer.write("ping");
         plain->write_eof();
         while (!seen)
@@ -323,9 +332,7 @@ TEST_CASE("TLS: closing over a transport that was ended below is reported, and e
         Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
         const int port = server.sockets().front().port();
         {
-            auto [reader, writer] = co_await open_connection("127.0.0.1", port);
-            const std::shared_ptr<Transport> plain = writer.state()->shared_transport();
-            co_await writer.start_tls(client_tls(), StartTlsOptions().server_hostname("localhost"));
+            auto [reader, writer, plain] = co_await open_upgraded(port);
             plain->write_eof();
             // The writer's end closes: the close_notify has no way any more.
         }
