@@ -85,12 +85,19 @@ public:
 
 private:
     void wait(const std::shared_ptr<State>& self) {
-        waiting_ = true;
         descriptor_.async_wait(Descriptor::wait_read, [self](const boost::system::error_code& error) {
             self->waiting_ = false;
             if (error || !self->events_) return;
-            if (self->accept_ready() && self->events_) self->wait(self);
+            if (self->accept_ready() && self->events_) self->wait_again(self);
         });
+        waiting_ = true;
+    }
+    void wait_again(const std::shared_ptr<State>& self) {
+        try {
+            wait(self);
+        } catch (const std::bad_alloc&) {
+            events_->on_accept_error(std::make_error_code(std::errc::not_enough_memory));
+        }
     }
     /// Up to `backlog` connections; false after an error, which was reported.
     bool accept_ready() {

@@ -66,7 +66,7 @@ bool AsioStreamSocket::receive() {
     drained_ = drained && !(received && failed_);
     if (!received) {
         failed_ = false;
-        channel_.watch();
+        if (!watch_again()) fail_watch(ENOMEM);
     } else if (context_.received() == 0) {
         ended_ = true;
     }
@@ -76,8 +76,20 @@ bool AsioStreamSocket::receive() {
 void AsioStreamSocket::watch_ended() {
     // If data is wanted again by now, or was delivered meanwhile, there may be more that no event tells of.
     if (!wants_data_ || closed_ || ended_ || context_.is_reader(*this)) return;
-    channel_.watch();
-    read_later();
+    if (watch_again())
+        read_later();
+    else
+        fail_watch(ENOMEM);
+}
+
+/// False if there is no memory for it: the select reactor keeps a table of waits.
+bool AsioStreamSocket::watch_again() noexcept {
+    try {
+        channel_.watch();
+        return true;
+    } catch (...) {
+        return false;
+    }
 }
 
 void AsioStreamSocket::fail_watch(int error) {
@@ -95,11 +107,13 @@ void AsioStreamSocket::finish_read() {
             events_->on_end_of_stream();
         return;
     }
+    bool watched = true;
     if (drained_)
-        channel_.watch();
+        watched = watch_again();
     else
         read_later();
     events_->on_data(context_.data());
+    if (!watched) fail_watch(ENOMEM);
 }
 
 // Writing

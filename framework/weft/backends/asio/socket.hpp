@@ -51,6 +51,7 @@ private:
     ~AsioStreamSocket() override;
 
     bool receive();
+    bool watch_again() noexcept;
     void read_later() noexcept;
 
     SocketContext& context_;
