@@ -4,6 +4,8 @@
 #include "support/harness.hpp"
 #include "support/temporary_directory.hpp"
 
+#include <weft/io/descriptor.hpp>
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <spawn.h>
@@ -24,24 +26,7 @@ extern char** environ;
 
 namespace weft::testing {
 
-class Descriptor {
-public:
-    explicit Descriptor(int number = -1) noexcept : number_(number) {}
-    Descriptor(Descriptor&& other) noexcept : number_(other.take()) {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    ~Descriptor() { reset(); }
-    void reset() {
-        if (number_ >= 0) ::close(take());
-    }
-    int get() const noexcept { return number_; }
-    int take() noexcept { return std::exchange(number_, -1); }
-
-private:
-    int number_;
-};
+using Descriptor = io::OwnedDescriptor;
 
 /// A connected pair of Unix sockets that do not block.
 inline std::pair<Descriptor, Descriptor> socket_pair(int type = SOCK_STREAM) {

@@ -3,6 +3,7 @@
 
 #include <weft/base/exceptions.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -20,8 +21,10 @@ public:
         std::swap(descriptor_, other.descriptor_);
         return *this;
     }
-    ~OwnedDescriptor() {
-        if (descriptor_ >= 0) ::close(descriptor_);
+    ~OwnedDescriptor() { reset(); }
+    /// Closes it now.
+    void reset() noexcept {
+        if (descriptor_ >= 0) ::close(take());
     }
     int get() const noexcept { return descriptor_; }
     int take() noexcept { return std::exchange(descriptor_, -1); }
@@ -38,6 +41,11 @@ inline std::error_code last_error() noexcept {
 inline int check_call(int result, const std::string& what) {
     if (result < 0) throw_os_error(last_error(), what);
     return result;
+}
+/// Calls on the descriptor no longer block.
+inline void stop_blocking(int descriptor, const std::string& what) {
+    const int flags = check_call(::fcntl(descriptor, F_GETFL), what);
+    check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), what);
 }
 
 }  // namespace weft::io

@@ -61,16 +61,23 @@ void ServerState::on_accept_error(std::error_code error) {
     const bool exhausted = error == std::errc::too_many_files_open ||
                            error == std::errc::too_many_files_open_in_system || error == std::errc::no_buffer_space ||
                            error == std::errc::not_enough_memory;
-    loop_.call_exception_handler(
-        ExceptionContext(exhausted ? "socket.accept() out of system resource" : "socket.accept() failed",
-                         make_os_error(error, "accept")));
     // Either way: a moment of rest instead of a loop that spins.
     retry_.cancel();
     retry_ = loop_.call_later(constants::accept_retry_delay, [self = detail::Ref<ServerState>(this)] {
         if (!self->serving_) return;
-        for (auto& listener : self->listeners_)
-            listener->start();
+        detail::run_guarded(
+            [&] {
+                for (auto& listener : self->listeners_)
+                    listener->start();
+            },
+            // As it is for a wait: nothing else would ever start it again.
+            [&](const std::exception_ptr&) {
+                self->on_accept_error(std::make_error_code(std::errc::not_enough_memory));
+            });
     });
+    loop_.call_exception_handler(
+        ExceptionContext(exhausted ? "socket.accept() out of system resource" : "socket.accept() failed",
+                         make_os_error(error, "accept")));
 }
 
 void ServerState::close() {

@@ -135,35 +135,31 @@ void ReactorChannel<Socket>::WriteOperation::complete(void* owner, asio::detail:
 #else
 
 template <class Socket>
-WaitChannel<Socket>::WaitChannel(Socket& socket) : socket_(socket), waiter_(socket.context().io.get_executor()) {
-    // The family only matters to calls that are not made here.
-    boost::system::error_code error;
-    waiter_.assign(asio::ip::tcp::v4(), socket.native_handle(), error);
-    if (error) throw_os_error(to_std(error), "cannot watch socket");
+WaitChannel<Socket>::WaitChannel(Socket& socket) : socket_(socket), waiter_(socket.context().io) {
+    if (const auto error = waiter_.assign(socket.native_handle())) throw_os_error(to_std(error), "cannot watch socket");
 }
 
 template <class Socket>
 bool WaitChannel<Socket>::watch() {
     if (watching_) return true;
-    waiter_.async_wait(asio::socket_base::wait_read,
-                       [this, socket = detail::Ref<Socket>(&socket_)](const boost::system::error_code&) {
-                           watching_ = false;
-                           socket->take_event();
-                       });
+    waiter_.async_wait(Wait::read, [this, socket = detail::Ref<Socket>(&socket_)](const boost::system::error_code&) {
+        watching_ = false;
+        socket->take_event();
+    });
     watching_ = true;
     return true;
 }
 
 template <class Socket>
 void WaitChannel<Socket>::wait_write() {
-    waiter_.async_wait(asio::socket_base::wait_write, [socket = detail::Ref<Socket>(&socket_)](
-                                                          const boost::system::error_code&) { socket->write_ready(); });
+    waiter_.async_wait(Wait::write, [socket = detail::Ref<Socket>(&socket_)](const boost::system::error_code&) {
+        socket->write_ready();
+    });
 }
 
 template <class Socket>
 void WaitChannel<Socket>::close() noexcept {
-    boost::system::error_code ignored;  // the descriptor is gone in any case
-    waiter_.close(ignored);
+    waiter_.close();
 }
 
 #endif

@@ -8,9 +8,8 @@
 // io_uring and for other versions.
 
 #include <weft/backends/asio/socket_context.hpp>
+#include <weft/backends/asio/waiter.hpp>
 #include <weft/base/ref.hpp>
-
-#include <boost/asio/ip/tcp.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -113,7 +112,7 @@ public:
 
 private:
     Socket& socket_;
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type> waiter_;
+    Waiter waiter_;
     bool watching_ = false;
 };
 template <class Socket>

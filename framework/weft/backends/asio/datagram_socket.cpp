@@ -3,7 +3,6 @@
 #include <weft/base/constants.hpp>
 #include <weft/io/socket_name.hpp>
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -240,8 +239,7 @@ detail::Ref<AsioDatagramSocket> adopt_datagram_socket(SocketContext& context, in
     socklen_t size = sizeof type;
     io::check_call(::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
     if (type != SOCK_DGRAM) throw ValueError("a datagram socket was expected, got one of type " + std::to_string(type));
-    const int flags = io::check_call(::fcntl(descriptor, F_GETFL), "socket");
-    io::check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "socket");
+    io::stop_blocking(descriptor, "socket");
     return detail::Ref<AsioDatagramSocket>::adopt(new AsioDatagramSocket(context, std::move(owned)));
 }
 

@@ -14,21 +14,16 @@ namespace weft::asio_backend {
 namespace asio = boost::asio;
 
 FdWatch::FdWatch(FdWatches& called, SocketContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
-    : called_(called),
-      context_(&context),
-      descriptor_(context.io.get_executor()),
-      event_(event),
-      callback_(std::move(callback)) {
+    : called_(called), context_(&context), descriptor_(context.io), event_(event), callback_(std::move(callback)) {
     io::OwnedDescriptor copy(io::check_call(::fcntl(fd, F_DUPFD_CLOEXEC, 0), "cannot watch descriptor"));
-    boost::system::error_code error;
-    descriptor_.assign(copy.get(), error);
-    if (error) throw_os_error(to_std(error), "cannot watch descriptor " + std::to_string(fd));
+    if (const auto error = descriptor_.assign(copy.get()))
+        throw_os_error(to_std(error), "cannot watch descriptor " + std::to_string(fd));
     copy.take();
 }
 
 void FdWatch::wait() {
     if (stopped_) return;
-    descriptor_.async_wait(event_ == FdEvent::readable ? Descriptor::wait_read : Descriptor::wait_write,
+    descriptor_.async_wait(event_ == FdEvent::readable ? Wait::read : Wait::write,
                            [self = shared_from_this()](const boost::system::error_code& error) {
                                if (self->stopped_ || error == asio::error::operation_aborted) return;
                                self->called_.add(self);
@@ -39,8 +34,7 @@ void FdWatch::wait() {
 
 void FdWatch::stop() noexcept {
     stopped_ = true;
-    boost::system::error_code ignored;  // the duplicate is gone in any case
-    descriptor_.close(ignored);
+    descriptor_.close();
 }
 
 void FdWatches::add(std::shared_ptr<FdWatch> watch) noexcept {

@@ -2,11 +2,10 @@
 // FdWatch: add_reader() and add_writer() on Asio.
 
 #include <weft/backends/asio/socket_context.hpp>
+#include <weft/backends/asio/waiter.hpp>
 #include <weft/base/ref.hpp>
 #include <weft/base/unique_function.hpp>
 #include <weft/loop/backend.hpp>
-
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include <memory>
 
@@ -44,11 +43,10 @@ public:
 
 private:
     friend class FdWatches;
-    using Descriptor = boost::asio::posix::basic_stream_descriptor<IoContext::executor_type>;
 
     FdWatches& called_;
     const detail::Ref<SocketContext> context_;
-    Descriptor descriptor_;
+    Waiter descriptor_;
     const FdEvent event_;
     UniqueFunction<void()> callback_;
     std::shared_ptr<FdWatch> next_called_;

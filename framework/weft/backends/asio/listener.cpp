@@ -2,21 +2,16 @@
 
 #include <weft/backends/asio/network.hpp>
 #include <weft/backends/asio/socket_file.hpp>
+#include <weft/backends/asio/waiter.hpp>
 #include <weft/io/descriptor.hpp>
 #include <weft/io/socket_name.hpp>
 
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 
 namespace weft::asio_backend {
-
-namespace asio = boost::asio;
-using Descriptor = asio::posix::basic_stream_descriptor<IoExecutor>;
 
 namespace {
 
@@ -56,16 +51,15 @@ public:
     State(SocketContext& context, io::OwnedDescriptor socket, const io::ListenOptions& options,
           io::ListenerEvents& events)
         : context_(&context),
-          descriptor_(context.io.get_executor()),
+          descriptor_(context.io),
           events_(&events),
           backlog_(std::max(options.backlog, 1)),
           keep_alive_(options.keep_alive),
           address_(name_of(socket.get())) {
         io::check_call(::listen(socket.get(), options.backlog), "listen on " + address_.to_string());
         if (options.cleanup_socket) file_.remember(address_);
-        boost::system::error_code error;
-        descriptor_.assign(socket.get(), error);
-        if (error) throw_os_error(to_std(error), "listen on " + address_.to_string());
+        if (const auto error = descriptor_.assign(socket.get()))
+            throw_os_error(to_std(error), "listen on " + address_.to_string());
         socket.take();
     }
     State(const State&) = delete;
@@ -76,8 +70,7 @@ public:
     }
     void stop() noexcept {
         events_ = nullptr;
-        boost::system::error_code ignored;  // the descriptor is gone in any case
-        if (descriptor_.is_open()) descriptor_.close(ignored);
+        descriptor_.close();
         file_.remove();
     }
     const Address& address() const noexcept { return address_; }
@@ -85,7 +78,7 @@ public:
 
 private:
     void wait(const std::shared_ptr<State>& self) {
-        descriptor_.async_wait(Descriptor::wait_read, [self](const boost::system::error_code& error) {
+        descriptor_.async_wait(Wait::read, [self](const boost::system::error_code& error) {
             self->waiting_ = false;
             if (error || !self->events_) return;
             if (self->accept_ready() && self->events_) self->wait_again(self);
@@ -135,7 +128,7 @@ private:
     }
 
     const detail::Ref<SocketContext> context_;
-    Descriptor descriptor_;
+    Waiter descriptor_;
     io::ListenerEvents* events_;
     const int backlog_;
     const bool keep_alive_;
@@ -151,8 +144,7 @@ AsioListener::AsioListener(SocketContext& context, const Address& address, const
 AsioListener::AsioListener(SocketContext& context, int descriptor, const io::ListenOptions& options,
                            io::ListenerEvents& events) {
     io::OwnedDescriptor socket(descriptor);
-    const int flags = io::check_call(::fcntl(descriptor, F_GETFL), "listen");
-    io::check_call(::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK), "listen");
+    io::stop_blocking(descriptor, "listen");
     state_ = std::make_shared<State>(context, std::move(socket), options, events);
 }
 

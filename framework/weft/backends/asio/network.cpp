@@ -4,13 +4,13 @@
 #include <weft/backends/asio/listener.hpp>
 #include <weft/backends/asio/pipe.hpp>
 #include <weft/backends/asio/socket.hpp>
+#include <weft/backends/asio/waiter.hpp>
 #include <weft/base/constants.hpp>
 #include <weft/io/descriptor.hpp>
 #include <weft/io/socket_name.hpp>
 #include <weft/loop/event_loop.hpp>
 #include <weft/tasks/sleep.hpp>
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,7 +20,6 @@
 namespace weft::asio_backend {
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 
 std::error_code to_std(const boost::system::error_code& error) {
     // Asio's system errors carry errno values in a category of Boost's.
@@ -28,53 +27,6 @@ std::error_code to_std(const boost::system::error_code& error) {
         return std::error_code(error.value(), std::system_category());
     return error;
 }
-
-tcp::endpoint to_endpoint(const Address& address) {
-    if (address.family() == Family::ipv4) {
-        asio::ip::address_v4::bytes_type bytes{};
-        std::copy_n(address.bytes().begin(), bytes.size(), bytes.begin());
-        return tcp::endpoint(asio::ip::address_v4(bytes), address.port());
-    }
-    asio::ip::address_v6::bytes_type bytes{};
-    std::copy_n(address.bytes().begin(), bytes.size(), bytes.begin());
-    return tcp::endpoint(asio::ip::address_v6(bytes, address.scope()), address.port());
-}
-
-Address to_address(const tcp::endpoint& endpoint) {
-    std::array<std::uint8_t, 16> bytes{};
-    if (endpoint.address().is_v4()) {
-        const auto source = endpoint.address().to_v4().to_bytes();
-        std::copy(source.begin(), source.end(), bytes.begin());
-        return Address(Family::ipv4, bytes, endpoint.port());
-    }
-    const asio::ip::address_v6 v6 = endpoint.address().to_v6();
-    const auto source = v6.to_bytes();
-    std::copy(source.begin(), source.end(), bytes.begin());
-    return Address(Family::ipv6, bytes, endpoint.port(), static_cast<std::uint32_t>(v6.scope_id()));
-}
-
-namespace {
-
-void check(const boost::system::error_code& error, const std::string& what) {
-    if (error) throw_os_error(to_std(error), what);
-}
-
-/// Closes a socket that was not released.
-class CloseAtEnd {
-public:
-    explicit CloseAtEnd(TcpSocket& socket) noexcept : socket_(socket) {}
-    CloseAtEnd(const CloseAtEnd&) = delete;
-    CloseAtEnd& operator=(const CloseAtEnd&) = delete;
-    ~CloseAtEnd() {
-        boost::system::error_code ignored;  // the descriptor is gone in any case
-        if (socket_.is_open()) socket_.close(ignored);
-    }
-
-private:
-    TcpSocket& socket_;
-};
-
-}  // namespace
 
 io::SocketRef open_stream_socket(SocketContext& context, int descriptor) {
     try {
@@ -97,35 +49,65 @@ void AsioNetwork::close() noexcept {
     sockets_->clear();
 }
 
+namespace {
+
+void bind_to(int socket, const Address& local) {
+    const io::SocketName name(local);
+    io::check_call(::bind(socket, name.data(), name.size()),
+                   "error while attempting to bind on address " + local.to_string());
+}
+
+/// A connection that is being made. Its wait holds it, and may end after the coroutine that began it.
+struct Connecting {
+    explicit Connecting(SocketContext& context) : context(&context), waiter(context.io) {}
+    const detail::Ref<SocketContext> context;
+    Waiter waiter;
+};
+
+/// Closes the socket at once if the coroutine ends first.
+class CloseAtEnd {
+public:
+    explicit CloseAtEnd(Waiter& waiter) noexcept : waiter_(waiter) {}
+    CloseAtEnd(const CloseAtEnd&) = delete;
+    CloseAtEnd& operator=(const CloseAtEnd&) = delete;
+    ~CloseAtEnd() { waiter_.close(); }
+
+private:
+    Waiter& waiter_;
+};
+
+}  // namespace
+
 Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> local) {
     if (remote.family() == Family::local) co_return co_await connect_local(std::move(remote), std::move(local));
-    // Shared with the operation in flight; if this coroutine ends first, the socket is closed at once.
-    auto socket = std::make_shared<TcpSocket>(context_.get_executor());
-    const CloseAtEnd guard(*socket);
-    const tcp::endpoint endpoint = to_endpoint(remote);
-    boost::system::error_code error;
-    socket->open(endpoint.protocol(), error);
-    check(error, "socket");
+    io::OwnedDescriptor socket(io::check_call(
+        ::socket(io::system_family(remote.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket"));
     if (local) {
-        socket->set_option(tcp::socket::reuse_address(true), error);
-        socket->bind(to_endpoint(*local), error);
-        check(error, "error while attempting to bind on address " + local->to_string());
+        const int on = 1;
+        ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        bind_to(socket.get(), *local);
     }
-    Future<> connected = loop_->create_future<void>();
-    socket->async_connect(
-        endpoint, [connected, remote, socket, sockets = sockets_](const boost::system::error_code& result) mutable {
-            if (connected.done()) return;
-            detail::run_guarded(
-                [&] {
-                    if (result) throw_os_error(to_std(result), "Connect call failed " + remote.to_string());
-                    connected.set_result();
-                },
-                [&](std::exception_ptr thrown) { connected.set_exception(std::move(thrown)); });
-        });
-    co_await connected;
-    const int descriptor = socket->release(error);
-    check(error, "connect");
-    co_return open_stream_socket(*sockets_, descriptor);
+    const io::SocketName name(remote);
+    int error = ::connect(socket.get(), name.data(), name.size()) == 0 ? 0 : errno;
+    if (error == EINPROGRESS || error == EINTR) {
+        const auto connecting = std::make_shared<Connecting>(*sockets_);
+        if (const auto failed = connecting->waiter.assign(socket.get())) throw_os_error(to_std(failed), "connect");
+        socket.take();
+        const CloseAtEnd guard(connecting->waiter);
+        Future<> decided = loop_->create_future<void>();
+        auto ended = [decided, connecting](const boost::system::error_code&) mutable {
+            if (!decided.done()) decided.set_result();
+        };
+        connecting->waiter.async_wait(Wait::write, std::move(ended));
+        co_await decided;
+        socklen_t size = sizeof error;
+        io::check_call(::getsockopt(connecting->waiter.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size),
+                       "connect");
+        socket = io::OwnedDescriptor(connecting->waiter.release());
+    }
+    if (error != 0)
+        throw_os_error(std::error_code(error, std::system_category()), "Connect call failed " + remote.to_string());
+    co_return open_stream_socket(*sockets_, socket.take());
 }
 
 std::unique_ptr<io::Listener> AsioNetwork::listen(const Address& address, const io::ListenOptions& options,
@@ -141,11 +123,7 @@ std::unique_ptr<io::Listener> AsioNetwork::adopt_listener(int fd, const io::List
 Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Address> local) {
     const std::string what = "Connect call failed " + remote.to_string();
     io::OwnedDescriptor socket(io::check_call(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), what));
-    if (local) {
-        const io::SocketName own(*local);
-        io::check_call(::bind(socket.get(), own.data(), own.size()),
-                       "error while attempting to bind on address " + local->to_string());
-    }
+    if (local) bind_to(socket.get(), *local);
     const io::SocketName name(remote);
     auto pause = constants::local_connect_first_pause;
     while (::connect(socket.get(), name.data(), name.size()) != 0) {
@@ -160,8 +138,7 @@ Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Add
 
 io::SocketRef AsioNetwork::adopt_stream(int fd) {
     io::OwnedDescriptor socket(fd);
-    const int flags = io::check_call(::fcntl(fd, F_GETFL), "socket");
-    io::check_call(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "socket");
+    io::stop_blocking(fd, "socket");
     int type = 0;
     socklen_t size = sizeof type;
     io::check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");

@@ -5,15 +5,10 @@
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>
 
-#include <boost/asio/ip/tcp.hpp>
-
 #include <memory>
 #include <vector>
 
 namespace weft::asio_backend {
-
-using IoExecutor = IoContext::executor_type;
-using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, IoExecutor>;
 
 class AsioNetwork final : public io::Network {
 public:
@@ -48,8 +43,6 @@ private:
     NameLookup names_;
 };
 
-boost::asio::ip::tcp::endpoint to_endpoint(const Address& address);
-Address to_address(const boost::asio::ip::tcp::endpoint& endpoint);
 /// A stream socket on the descriptor, which is closed if that fails.
 io::SocketRef open_stream_socket(SocketContext& context, int descriptor);
 std::error_code to_std(const boost::system::error_code& error);

@@ -1,13 +1,11 @@
 #include <weft/backends/asio/pipe.hpp>
 
 #include <weft/backends/asio/network.hpp>
+#include <weft/backends/asio/waiter.hpp>
 #include <weft/base/exceptions.hpp>
 #include <weft/io/descriptor.hpp>
 #include <weft/io/no_sigpipe.hpp>
 
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -20,7 +18,6 @@
 namespace weft::asio_backend {
 
 namespace asio = boost::asio;
-using Descriptor = asio::posix::basic_stream_descriptor<IoContext::executor_type>;
 
 namespace {
 
@@ -38,10 +35,8 @@ constexpr int reads_per_event = 4;
 class AsioPipe final : public io::StreamSocket, public detail::Pooled {
 public:
     AsioPipe(SocketContext& context, int fd, io::PipeEnd end)
-        : context_(&context), descriptor_(context.io.get_executor()), fd_(fd), end_(end), type_(type_of(fd)) {
-        boost::system::error_code error;
-        descriptor_.assign(fd, error);
-        if (error) {
+        : context_(&context), descriptor_(context.io), fd_(fd), end_(end), type_(type_of(fd)) {
+        if (const auto error = descriptor_.assign(fd)) {
             closed_ = true;
             throw_os_error(to_std(error), "cannot watch file descriptor " + std::to_string(fd));
         }
@@ -64,18 +59,16 @@ public:
         }
     }
     void wait_writable() override {
-        descriptor_.async_wait(Descriptor::wait_write,
-                               [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code&) {
-                                   if (!self->closed_) self->events_->on_writable();
-                               });
+        descriptor_.async_wait(Wait::write, [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code&) {
+            if (!self->closed_) self->events_->on_writable();
+        });
     }
     void shutdown_write() noexcept override {}  // it ends by closing
     void close() noexcept override {
         if (closed_) return;
         closed_ = true;
         wanted_ = false;
-        boost::system::error_code ignored;  // the descriptor is gone in any case
-        descriptor_.close(ignored);
+        descriptor_.close();
     }
     std::optional<Address> local_address() const override { return std::nullopt; }
     std::optional<Address> remote_address() const override { return std::nullopt; }
@@ -95,7 +88,7 @@ private:
     /// A writing end becomes readable when nobody reads the other end any more.
     void wait_read() {
         if (waiting_ || closed_ || ended_) return;
-        descriptor_.async_wait(Descriptor::wait_read,
+        descriptor_.async_wait(Wait::read,
                                [self = detail::Ref<AsioPipe>(this)](const boost::system::error_code& error) {
                                    self->waiting_ = false;
                                    detail::run_guarded([&] { self->readable(error); },
@@ -155,7 +148,7 @@ private:
     }
 
     const detail::Ref<SocketContext> context_;
-    Descriptor descriptor_;
+    Waiter descriptor_;
     const int fd_;
     const io::PipeEnd end_;
     const Type type_;
@@ -168,15 +161,11 @@ private:
 }  // namespace
 
 io::SocketRef make_pipe(SocketContext& context, int fd, io::PipeEnd end) {
-    const int flags = ::fcntl(fd, F_GETFL);
-    if (flags >= 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-    try {
-        if (flags < 0) throw_os_error(io::last_error(), "file descriptor");
-        return io::SocketRef::adopt(new AsioPipe(context, fd, end));
-    } catch (...) {
-        ::close(fd);
-        throw;
-    }
+    io::OwnedDescriptor owned(fd);
+    io::stop_blocking(fd, "file descriptor");
+    io::SocketRef pipe = io::SocketRef::adopt(new AsioPipe(context, fd, end));
+    owned.take();
+    return pipe;
 }
 
 }  // namespace weft::asio_backend

@@ -114,16 +114,10 @@ private:
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<Slot*>::is_always_lock_free);
 };
 
-SignalReceiver::SignalReceiver(SocketContext& context) : context_(&context), wake_up_(context.io.get_executor()) {
-    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) throw_os_error(io::last_error(), "eventfd");
-    boost::system::error_code error;
-    wake_up_.assign(fd, error);
-    if (error) {
-        ::close(fd);
-        throw_os_error(to_std(error), "cannot watch for signals");
-    }
-    slot_ = &Process::take_slot(fd);
+SignalReceiver::SignalReceiver(SocketContext& context) : context_(&context), wake_up_(context.io) {
+    io::OwnedDescriptor event(io::check_call(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"));
+    if (const auto error = wake_up_.assign(event.get())) throw_os_error(to_std(error), "cannot watch for signals");
+    slot_ = &Process::take_slot(event.take());
 }
 
 SignalReceiver::~SignalReceiver() {
@@ -154,12 +148,11 @@ void SignalReceiver::close() noexcept {
     while (!callbacks_.empty())
         unwatch(callbacks_.begin()->first);
     Process::free_slot(*std::exchange(slot_, nullptr));
-    boost::system::error_code ignored;  // the descriptor is gone in any case
-    wake_up_.close(ignored);
+    wake_up_.close();
 }
 
 void SignalReceiver::wait() {
-    wake_up_.async_wait(decltype(wake_up_)::wait_read, [self = shared_from_this()](const boost::system::error_code&) {
+    wake_up_.async_wait(Wait::read, [self = shared_from_this()](const boost::system::error_code&) {
         self->waiting_ = false;
         if (self->slot_) self->deliver();
     });

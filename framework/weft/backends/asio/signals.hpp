@@ -4,9 +4,8 @@
 // for each loop that wants it, and wakes it: none is lost, those of one number that come together are one.
 
 #include <weft/backends/asio/socket_context.hpp>
+#include <weft/backends/asio/waiter.hpp>
 #include <weft/base/unique_function.hpp>
-
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 
 #include <map>
 #include <memory>
@@ -37,7 +36,7 @@ private:
     void deliver();
 
     const detail::Ref<SocketContext> context_;
-    boost::asio::posix::basic_stream_descriptor<IoContext::executor_type> wake_up_;
+    Waiter wake_up_;
     Slot* slot_ = nullptr;
     std::map<int, std::shared_ptr<UniqueFunction<void()>>> callbacks_;
     bool waiting_ = false;
