@@ -219,6 +219,88 @@ TEST_CASE("rule 78: if children fail meanwhile the group of errors wins, and the
     });
 }
 
+TEST_CASE("rule 78: an external cancel is raised also when the group is being cancelled already") {
+    run_simulated([]() -> Coro<> {
+        std::optional<TaskGroup> entered;
+        bool went_on = false;
+        auto slow_to_end = []() -> Coro<> {
+            const std::exception_ptr error = co_await error_of(sleep(1h));
+            co_await sleep(2s);
+            std::rethrow_exception(error);
+        };
+        auto body = [&](TaskGroup& group) -> Coro<> {
+            entered = group;
+            group.create_task(slow_to_end());
+            co_return;
+        };
+        auto parent_body = [&]() -> Coro<> {
+            co_await task_group(body);
+            went_on = true;
+        };
+        Task<> parent = create_task(parent_body());
+        co_await turns(3);
+        entered->cancel();
+        co_await sleep(1s);
+        CHECK_FALSE(parent.done());
+        parent.cancel("outside");
+        const std::exception_ptr error = co_await error_of(parent);
+        CHECK(error_text(error) == "CancelledError: outside");
+        CHECK_FALSE(went_on);
+        CHECK(parent.cancelling() == 1);
+    });
+}
+
+TEST_CASE("rule 78: a timeout around a group that is being cancelled is a TimeoutError") {
+    run_simulated([]() -> Coro<> {
+        auto slow_to_end = []() -> Coro<> {
+            const std::exception_ptr error = co_await error_of(sleep(1h));
+            co_await sleep(2s);
+            std::rethrow_exception(error);
+        };
+        // The body swallows the group's own cancellation; the deadline comes while the child cleans up.
+        auto body = [&](TaskGroup& group) -> Coro<> {
+            group.create_task(slow_to_end());
+            co_await sleep(0s);
+            group.cancel();
+            (void)co_await error_of(sleep(0s));
+        };
+        auto limited = [&]() -> Coro<> { co_await task_group(body); };
+        const std::string text = co_await ending(timeout(1s, limited));
+        CHECK(text == "TimeoutError");
+        CHECK(current_task().cancelling() == 0);
+    });
+}
+
+TEST_CASE("rule 78: an error of the body is not lost to an external cancel of a group that is being cancelled") {
+    run_simulated([]() -> Coro<> {
+        std::string group_end;
+        std::string next;
+        auto slow_to_end = []() -> Coro<> {
+            const std::exception_ptr error = co_await error_of(sleep(1h));
+            co_await sleep(2s);
+            std::rethrow_exception(error);
+        };
+        auto body = [&](TaskGroup& group) -> Coro<> {
+            group.create_task(slow_to_end());
+            co_await sleep(0s);
+            group.cancel();
+            (void)co_await error_of(sleep(0s));
+            throw ValueError("body");
+        };
+        auto parent_body = [&]() -> Coro<> {
+            group_end = co_await group_ending(body);
+            next = co_await ending(sleep(1s));
+        };
+        Task<> parent = create_task(parent_body());
+        co_await sleep(1s);
+        parent.cancel();
+        co_await parent;
+        CHECK(group_end == "(body)");
+        CHECK(next == "CancelledError");
+        CHECK(parent.cancelling() == 1);
+    });
+}
+
 TEST_CASE("rule 79: repeated cancels of the parent while the group ends leave no child behind") {
     run_simulated([]() -> Coro<> {
         Task<> child;
@@ -433,6 +515,27 @@ TEST_CASE("difference 4: TaskGroup::cancel ends children and body; the group end
         };
         const std::string with_error = co_await group_ending(failing);
         CHECK(with_error == "(late)");
+    });
+}
+
+TEST_CASE("difference 4: an eager child that cancels its group in its first step is cancelled too") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const TimePoint begin = loop.time();
+        Task<> child;
+        auto canceller = [](TaskGroup group) -> Coro<> {
+            group.cancel();
+            co_await sleep(1h);
+        };
+        auto body = [&](TaskGroup& group) -> Coro<> {
+            child = group.create_task(canceller(group), TaskOptions().eager_start(true));
+            co_await sleep(1h);
+        };
+        const std::string text = co_await group_ending(body);
+        CHECK(text == "ok");
+        CHECK(child.cancelled());
+        CHECK(loop.time() == begin);
+        CHECK(current_task().cancelling() == 0);
     });
 }
 

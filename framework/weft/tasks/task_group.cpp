@@ -47,7 +47,7 @@ void GroupState::check_open() const {
     if (aborting_) throw RuntimeError("TaskGroup is shutting down");
 }
 
-void GroupState::add(std::unique_ptr<GroupChild> added, Ref<TaskBase> task) noexcept {
+void GroupState::add(std::unique_ptr<GroupChild> added, Ref<TaskBase> task) {
     GroupChild* child = added.release();
     child->group_ = Ref<GroupState>(this);
     child->task_ = std::move(task);
@@ -55,6 +55,8 @@ void GroupState::add(std::unique_ptr<GroupChild> added, Ref<TaskBase> task) noex
     (last_ ? last_->next_ : first_) = child;
     last_ = child;
     child->task_->add_waiter(*child);
+    // An eager one may have cancelled the group in its first step, before it was in the list.
+    if (aborting_ && !child->task_->done()) child->task_->cancel(nullptr);
 }
 
 bool GroupState::child_done(GroupChild& child) {
@@ -111,15 +113,21 @@ void GroupState::body_ended(std::exception_ptr error) {
 }
 
 void GroupState::wait_cancelled(std::exception_ptr cancellation) {
+    last_cancellation_ = std::move(cancellation);
     if (aborting_) return;
-    cancellation_ = std::move(cancellation);
+    cancellation_ = last_cancellation_;
     abort();
 }
 
 void GroupState::finish() {
     finished_ = true;
     if (interrupt_) std::rethrow_exception(interrupt_);
-    if (parent_cancel_requested_ && parent_->uncancel() == 0) cancellation_ = nullptr;
+    if (parent_cancel_requested_) {
+        if (parent_->uncancel() == 0)
+            cancellation_ = nullptr;
+        else if (!cancellation_ && !error_)
+            cancellation_ = std::move(last_cancellation_);  // what is left is not the group's own
+    }
     if (cancellation_ && !failed_) std::rethrow_exception(cancellation_);
     if (!failed_ && !error_) return;
     // A cancellation from outside stays due, its count unchanged.

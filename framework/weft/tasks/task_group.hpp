@@ -59,7 +59,7 @@ public:
     /// RuntimeError if no task can be added any more.
     void check_open() const;
     /// `child` is made before its task, so that no task runs that the group does not know.
-    void add(std::unique_ptr<GroupChild> child, Ref<TaskBase> task) noexcept;
+    void add(std::unique_ptr<GroupChild> child, Ref<TaskBase> task);
     void cancel();
 
     // At the end, which must not need memory while children run.
@@ -98,6 +98,7 @@ private:
     GroupWait* wait_ = nullptr;
     std::exception_ptr error_;  // the body's
     std::exception_ptr cancellation_;
+    std::exception_ptr last_cancellation_;  // of the wait for the children, whoever asked for it
     std::exception_ptr interrupt_;
 };
 
