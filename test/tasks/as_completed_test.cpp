@@ -78,6 +78,45 @@ TEST_CASE("rule 65: after the limit each remaining one is a TimeoutError; the ta
     });
 }
 
+TEST_CASE("rule 65: after the limit next() is a TimeoutError once for each that remains, then it gives nothing") {
+    run_simulated([]() -> Coro<> {
+        std::vector<Task<int>> tasks{create_task(value_after(1s, 1)), create_task(value_after(5s, 2)),
+                                     create_task(value_after(6s, 3))};
+        auto ends = as_completed(tasks, 2s);
+        std::string order;
+        for (bool more = true; more;) {
+            try {
+                const auto next = co_await ends.next();
+                if (next) order += std::to_string(next->result());
+                more = next.has_value();
+            } catch (const TimeoutError&) {
+                order += "t";
+            }
+        }
+        CHECK(order == "1tt");
+        const auto again = co_await ends.next();
+        CHECK_FALSE(again);
+    });
+}
+
+TEST_CASE("rule 65: of more waiters than futures remain at the limit, each one too many gets nothing") {
+    run_simulated([]() -> Coro<> {
+        std::vector<Task<int>> tasks{create_task(value_after(5s, 1)), create_task(value_after(6s, 2))};
+        auto ends = as_completed(tasks, 2s);
+        std::string order;
+        auto take = [&]() -> Coro<> {
+            try {
+                const auto next = co_await ends.next();
+                order += next ? "v" : "n";
+            } catch (const TimeoutError&) {
+                order += "t";
+            }
+        };
+        co_await gather(take(), take(), take());
+        CHECK(order == "ttn");
+    });
+}
+
 TEST_CASE("rule 65: what ended before the limit is given after it too") {
     run_simulated([]() -> Coro<> {
         std::vector<Task<int>> tasks{create_task(value_after(1s, 1)), create_task(value_after(1h, 2))};
@@ -143,4 +182,13 @@ TEST_CASE("rule 65: as_completed dropped early leaves the tasks running") {
         const int value = co_await tasks[1];
         CHECK(value == 2);
     });
+}
+
+TEST_CASE("as_completed of a future of another loop is a ValueError") {
+    auto loop = make_simulated_loop();
+    auto other = make_simulated_loop();
+    std::vector<Future<int>> foreign{other->create_future<int>()};
+    auto body = [&]() -> Coro<std::string> { co_return ending_of_call([&] { (void)as_completed(foreign); }); };
+    CHECK(loop->run_until_complete(body()) == "ValueError");
+    foreign[0].set_result(1);  // nothing was left on it
 }

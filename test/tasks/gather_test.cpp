@@ -205,3 +205,23 @@ TEST_CASE("gather moves values that only move") {
 TEST_CASE("gather outside a running loop is an error") {
     CHECK(ending_of_call([] { (void)gather(value_after(1s, 1)); }) == "RuntimeError");
 }
+
+TEST_CASE("gather of a future of another loop is a ValueError, and nothing is started") {
+    auto loop = make_simulated_loop();
+    auto other = make_simulated_loop();
+    std::vector<Future<int>> foreign{other->create_future<int>()};
+    std::string values;
+    std::string range;
+    std::size_t tasks = 0;
+    auto body = [&]() -> Coro<> {
+        values = error_of_call([&] { (void)gather(value_after(1s, 1), foreign[0]); });
+        range = ending_of_call([&] { (void)gather(return_exceptions, foreign); });
+        tasks = all_tasks().size();
+        co_return;
+    };
+    loop->run_until_complete(body());
+    CHECK(values == "ValueError: The future belongs to a different loop than the one specified as the loop argument");
+    CHECK(range == "ValueError");
+    CHECK(tasks == 1);
+    foreign[0].set_result(1);
+}

@@ -146,3 +146,13 @@ TEST_CASE("dropping a shield or gather before its future has told it is safe") {
         CHECK(trace.text() == "before after");
     });
 }
+
+TEST_CASE("shield of a pending future of another loop is a ValueError") {
+    auto loop = make_simulated_loop();
+    auto other = make_simulated_loop();
+    Future<int> foreign = other->create_future<int>();
+    auto body = [&]() -> Coro<std::string> { co_return ending_of_call([&] { (void)shield(foreign); }); };
+    CHECK(loop->run_until_complete(body()) == "ValueError");
+    foreign.set_result(1);
+    CHECK(loop->run_until_complete(body()) == "ok");
+}

@@ -55,6 +55,24 @@ TEST_CASE("rule 59: with no time left a done future gives its result, and a coro
     });
 }
 
+TEST_CASE("rule 59: with no time left a gather is cancelled, and that is a TimeoutError") {
+    run_simulated([]() -> Coro<> {
+        Task<> child = create_task([]() -> Coro<> { co_await sleep(1h); });
+        co_await turns(2);
+        const std::string text = co_await ending(wait_for(gather(child), 0s));
+        CHECK(text == "TimeoutError");
+        CHECK(child.cancelled());
+    });
+}
+
+TEST_CASE("rule 59: with no time left a future of another loop is not cancelled: RuntimeError") {
+    auto loop = make_simulated_loop();
+    auto other = make_simulated_loop();
+    Future<> foreign = other->create_future<void>();
+    CHECK(loop->run_until_complete(ending(wait_for(foreign, 0s))) == "RuntimeError");
+    CHECK_FALSE(foreign.done());
+}
+
 TEST_CASE("rule 60: wait_for waits until the cancelled inner task has cleaned up") {
     run_simulated([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

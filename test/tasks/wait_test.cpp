@@ -152,3 +152,11 @@ TEST_CASE("a timeout of 0 still lets what is ready end") {
         CHECK(text == "CancelledError");
     });
 }
+
+TEST_CASE("wait for a future of another loop: RuntimeError, and nothing is left on it") {
+    auto loop = make_simulated_loop();
+    auto other = make_simulated_loop();
+    std::vector<Future<>> foreign{other->create_future<void>()};
+    CHECK(loop->run_until_complete(ending(wait(foreign))) == "RuntimeError");
+    foreign[0].set_result();
+}

@@ -56,14 +56,14 @@ Coro<std::optional<std::size_t>> CompletionQueue::next() {
     const auto keep = shared_from_this();
     for (;;) {
         std::optional<std::size_t> index;
-        if (given_ < ended_.size()) {
-            index = ended_[given_++];
+        if (left_ == 0) co_return index;
+        if (given_ < ended_.size() || time_is_up_) {
+            if (given_ < ended_.size()) index = ended_[given_++];
             // The last one was given: whoever still waits for one waits in vain.
             if (--left_ == 0) wake_all();
+            if (!index) throw TimeoutError("as_completed: the time is up");
             co_return index;
         }
-        if (left_ == 0) co_return index;
-        if (time_is_up_) throw TimeoutError("as_completed: the time is up");
         Future<> waiter = loop_.create_future<void>();
         waiters_.push_back(waiter);
         std::exception_ptr cancelled;

@@ -6,7 +6,7 @@
 //
 //     for (auto& coro : as_completed(std::move(fetches)).coroutines()) use(co_await std::move(coro));   // loop form
 //
-// After the limit, next() and each remaining coroutine throw TimeoutError; the tasks themselves go on.
+// After the limit, next() or its coroutine throws TimeoutError once for each that remains; the tasks themselves go on.
 
 #include <weft/tasks/wait.hpp>
 
@@ -30,7 +30,8 @@ public:
     explicit CompletionQueue(EventLoop& loop) : loop_(loop) {}
     ~CompletionQueue();
     void watch(std::vector<Ref<FutureBase>> futures, std::optional<Duration> limit);
-    /// The index of the next one that ended, or nothing if all were given. TimeoutError after the limit.
+    /// The index of the next one that ended, or nothing if all were given. After the limit each that is left is a
+    /// TimeoutError.
     Coro<std::optional<std::size_t>> next();
     std::size_t left() const noexcept { return left_; }
 
@@ -69,7 +70,8 @@ public:
         queue_->watch(std::move(states), limit);
     }
 
-    /// The next future that ended (done, so that awaiting it does not suspend); nothing when all were given.
+    /// The next future that ended (done, so that awaiting it does not suspend); nothing when all were given. After the
+    /// limit, TimeoutError once for each that remains, and then nothing.
     Coro<std::optional<F>> next() { return next_of(futures_, queue_); }
 
     /// As many coroutines as there are futures; each gives the result of the next one that ends.
@@ -101,7 +103,7 @@ private:
 };
 
 /// Starts the awaitables of a range (coroutines become tasks, moved out of it) and gives them as they end. A future
-/// that is there twice counts once.
+/// that is there twice counts once. ValueError for a future of another loop.
 template <std::ranges::input_range R>
     requires Awaitable<std::ranges::range_value_t<R>>
 auto as_completed(R&& awaitables, std::optional<Duration> limit = std::nullopt,
@@ -110,12 +112,15 @@ auto as_completed(R&& awaitables, std::optional<Duration> limit = std::nullopt,
     using F = decltype(ensure_future(std::declval<A>(), location));
     std::vector<F> futures;
     std::unordered_set<detail::FutureBase*> seen;
+    EventLoop& loop = get_running_loop();
     for (auto&& awaitable : awaitables) {
         F future;
-        if constexpr (detail::FutureType<A>)
+        if constexpr (detail::FutureType<A>) {
             future = awaitable;
-        else
+            detail::check_loop_of(*future.state(), loop);
+        } else {
             future = ensure_future(std::move(awaitable), location);
+        }
         if (seen.insert(future.state().get()).second) futures.push_back(std::move(future));
     }
     return AsCompleted<F>(std::move(futures), limit);

@@ -7,4 +7,8 @@ void throw_not_awaitable_here(FutureBase& state) {
     throw RuntimeError("Task cannot await on itself: " + state.as_task()->task_name());
 }
 
+void throw_other_loop() {
+    throw ValueError("The future belongs to a different loop than the one specified as the loop argument");
+}
+
 }  // namespace weft::detail

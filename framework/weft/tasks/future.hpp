@@ -164,6 +164,13 @@ inline void check_awaitable_here(FutureBase& state) {
         throw_not_awaitable_here(state);
 }
 
+/// ValueError unless the future is one of `loop`: another loop's must not be touched from here.
+[[noreturn]] void throw_other_loop();
+inline void check_loop_of(FutureBase& state, EventLoop& loop) {
+    if (&state.loop() != &loop) [[unlikely]]
+        throw_other_loop();
+}
+
 /// Undoes a wait whose coroutine is destroyed while suspended.
 template <class T>
 class FutureAwaiter {

@@ -117,11 +117,18 @@ private:
 template <class R>
 concept AwaitableRange = std::ranges::input_range<R> && Awaitable<std::ranges::range_value_t<R>>;
 
+/// Before anything is started.
+template <class A>
+void check_gatherable([[maybe_unused]] EventLoop& loop, [[maybe_unused]] const A& awaitable) {
+    if constexpr (FutureType<A>) check_loop_of(*awaitable.state(), loop);
+}
+
 template <bool Mode, class... As>
 auto gather_values([[maybe_unused]] std::source_location location, As&&... awaitables) {
     using State = GatherTuple<Mode, await_result_t<As>...>;
     using Value = typename std::remove_cvref_t<decltype(*std::declval<State&>().value_)>;
     EventLoop& loop = get_running_loop();
+    (check_gatherable(loop, awaitables), ...);
     auto state = Ref<State>::adopt(new State(loop));
     std::vector<Ref<FutureBase>> children;
     children.reserve(sizeof...(As));
@@ -140,6 +147,7 @@ auto gather_range(std::source_location location, R&& awaitables) {
     std::vector<Ref<FutureBase>> children;
     if constexpr (std::ranges::sized_range<R>) children.reserve(std::ranges::size(awaitables));
     for (auto&& awaitable : awaitables) {
+        check_gatherable(loop, awaitable);
         if constexpr (FutureType<decltype(awaitable)>)
             children.push_back(awaitable.state());
         else

@@ -288,8 +288,7 @@ void run_until_done(EventLoop& loop, FutureBase& future);
 template <class A>
 auto ensure_future_on(EventLoop& loop, A&& awaitable) {
     if constexpr (FutureType<A>) {
-        if (&awaitable.get_loop() != &loop)
-            throw ValueError("The future belongs to a different loop than the one specified as the loop argument");
+        check_loop_of(*awaitable.state(), loop);
         return Future<await_result_t<A>>(awaitable);
     } else if constexpr (CoroType<A>) {
         return Future<await_result_t<A>>(loop.create_task(std::move(awaitable)));

@@ -3,6 +3,7 @@
 namespace weft::detail {
 
 Coro<> cancel_and_wait(Ref<FutureBase> future) {
+    check_awaitable_here(*future);  // before it is touched
     // Not awaited directly: that would pass a cancellation of ours on to it once more and hide it.
     Future<> waiter = future->loop().create_future<void>();
     auto* release = new DoneCallback(*future, [waiter]() mutable {

@@ -27,7 +27,11 @@ Coro<await_result_t<A>> run_wait_for(A awaitable, std::optional<Duration> limit)
         Future<T> future = ensure_future(std::move(awaitable));
         if (!future.done()) {
             co_await cancel_and_wait(future.state());
-            if (future.cancelled()) throw TimeoutError("timeout expired");
+            // A gather that was cancelled is finished with CancelledError.
+            if (future.state()->wait_was_cancelled()) {
+                future.state()->mark_retrieved();
+                throw TimeoutError("timeout expired");
+            }
         }
         co_return co_await std::move(future);
     }
