@@ -240,6 +240,65 @@ TEST_CASE("shutdown_asyncgens closes what is left, reports its errors, and warns
     loop->close();
 }
 
+TEST_CASE(
+    "shutdown_asyncgens closes all at once; a cancelled clean-up is not reported and keeps no other from closing") {
+    auto loop = make_simulated_loop();
+    Reports reports(*loop);
+    Trace trace;
+    const auto cancelled = []() -> AsyncGenerator<int> {
+        bool closed = false;
+        try {
+            co_yield 1;
+        } catch (const GeneratorExit&) {
+            closed = true;
+        }
+        if (closed) throw CancelledError();
+    };
+    AsyncGenerator<int> first = tidy(trace);
+    AsyncGenerator<int> second = cancelled();
+    AsyncGenerator<int> third = tidy(trace);
+    const auto begin = [&]() -> Coro<> {
+        (void)co_await first.next();
+        (void)co_await second.next();
+        (void)co_await third.next();
+    };
+    loop->run_until_complete(begin());
+    const TimePoint before = loop->time();
+    loop->run_until_complete(loop->shutdown_asyncgens());
+    CHECK(trace.text() == "closing closing closed closed");
+    CHECK(loop->time() - before == 1s);
+    CHECK(reports.messages().empty());
+    loop->close();
+}
+
+TEST_CASE(
+    "after shutdown_asyncgens a generator that begins is warned of, also if none ran before, or while it closes") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> log;
+    loop->set_logger([&](std::string_view line) { log.emplace_back(line); });
+    Trace trace;
+    AsyncGenerator<int> late = tidy(trace);
+    const auto use_late = [&]() -> Coro<> { (void)co_await late.next(); };
+    SUBCASE("none ran before") {
+        loop->run_until_complete(loop->shutdown_asyncgens());
+        loop->run_until_complete(use_late());
+        CHECK(log.size() == 1);
+    }
+    SUBCASE("while it closes") {
+        AsyncGenerator<int> slow = tidy(trace);
+        const auto meanwhile = [&]() -> Coro<> {
+            (void)co_await slow.next();
+            Task<> shutdown = create_task(get_running_loop().shutdown_asyncgens());
+            co_await turns(2);
+            (void)co_await late.next();
+            co_await shutdown;
+        };
+        loop->run_until_complete(meanwhile());
+        CHECK(log.size() == 1);
+    }
+    loop->close();
+}
+
 TEST_CASE("a generator may outlive its loop") {
     Trace trace;
     AsyncGenerator<int> generator = tidy(trace);

@@ -1,8 +1,9 @@
 #include <weft/tasks/generator.hpp>
 
-#include <weft/tasks/task.hpp>
+#include <weft/tasks/gather.hpp>
 
 #include <string>
+#include <vector>
 
 namespace weft::detail {
 
@@ -106,30 +107,29 @@ namespace weft {
 
 namespace {
 
-Coro<> close_generator(detail::Ref<detail::GeneratorBase> generator) {
-    EventLoop& loop = get_running_loop();
-    std::exception_ptr error;
-    try {
-        co_await detail::CloseAwaiter(generator);
-    } catch (const CancelledError&) {
-        throw;
-    } catch (...) {
-        error = std::current_exception();
-    }
-    if (error)
-        loop.call_exception_handler(ExceptionContext(
-            "an error occurred during closing of asynchronous generator " + generator->describe(), error));
+/// Not for a cancellation nor for an interrupt, which are no Exceptions in Python.
+bool is_reported(const std::exception_ptr& error) {
+    return error && !detail::holds<CancelledError>(error) && !detail::holds<KeyboardInterrupt>(error) &&
+           !detail::holds<SystemExit>(error);
 }
 
 }  // namespace
 
 Coro<void> EventLoop::shutdown_asyncgens() {
+    detail::LiveGenerators::of(*this).shut_down = true;
     std::vector<detail::Ref<detail::GeneratorBase>> left;
-    for (auto* at = detail::GeneratorBase::first_live(*this); at; at = at->next_live())
+    std::vector<detail::CloseAwaiter> closings;
+    for (auto* at = detail::GeneratorBase::first_live(*this); at; at = at->next_live()) {
         left.emplace_back(at);
-    for (auto& generator : left)
-        co_await close_generator(std::move(generator));
-    if (auto* live = find_service<detail::LiveGenerators>()) live->shut_down = true;
+        closings.emplace_back(left.back());
+    }
+    if (left.empty()) co_return;
+    auto closed = gather(return_exceptions, std::move(closings));
+    const auto outcomes = co_await closed;
+    for (std::size_t i = 0; i < left.size(); ++i)
+        if (const std::exception_ptr& error = outcomes[i].exception(); is_reported(error))
+            call_exception_handler(ExceptionContext(
+                "an error occurred during closing of asynchronous generator " + left[i]->describe(), error));
 }
 
 }  // namespace weft
