@@ -175,6 +175,36 @@ TEST_CASE("a token of another context is refused, and still good in its own") {
     });
 }
 
+TEST_CASE("a token is good also after the task was asked for its context, wherever that runs") {
+    run_simulated([]() -> Coro<> {
+        auto first = number.set(1);
+        auto second = number.set(2);
+        auto third = number.set(3);
+        Context mine = current_task().get_context();
+        number.reset(third);
+        CHECK(number.get() == 2);
+        // Another task in this context, and a callback in it.
+        auto reset_second = [&second]() -> Coro<std::string> {
+            co_return ending_of_call([&second] { number.reset(second); });
+        };
+        Task<std::string> sharing = create_task(reset_second(), TaskOptions().context(mine));
+        const std::string in_a_task = co_await sharing;
+        CHECK(in_a_task == "ok");
+        CHECK(number.get() == 1);
+        auto reset_first = [&first]() -> Coro<std::string> {
+            co_return ending_of_call([&first] { number.reset(first); });
+        };
+        Task<std::string> apart = create_task(reset_first());
+        const std::string elsewhere = co_await apart;
+        CHECK(elsewhere == "ValueError");
+        copy_context().run([&first] { CHECK(ending_of_call([&first] { number.reset(first); }) == "ValueError"); });
+        get_running_loop().call_soon(mine,
+                                     [&first] { CHECK(ending_of_call([&first] { number.reset(first); }) == "ok"); });
+        co_await turns(1);
+        CHECK(number.get(-1) == -1);
+    });
+}
+
 TEST_CASE("many variables keep their values apart, whatever the order of setting") {
     Context().run([] {
         std::vector<std::unique_ptr<ContextVar<int>>> variables;

@@ -9,6 +9,7 @@ namespace weft::detail {
 
 thread_local constinit ContextSlot* context_override = nullptr;
 thread_local constinit ContextSlot* thread_context = nullptr;
+thread_local constinit SharedContextSlot* entered_context = nullptr;
 
 namespace {
 
@@ -28,6 +29,13 @@ ContextSlot& require_current_context() {
     thread_local ThreadContext own;
     thread_context = &own.slot;
     return own.slot;
+}
+
+bool was_moved_from(const ContextSlot* slot, const ContextSlot& current) noexcept {
+    if (entered_context == &current) return entered_context->moved_from == slot;
+    TaskRecord* const task = running_loop ? running_loop->current_task() : nullptr;
+    const SharedContextSlot* const shared = task ? task->shared_context() : nullptr;
+    return shared == &current && shared->moved_from == slot;
 }
 
 std::uint64_t next_context_variable() noexcept {

@@ -52,7 +52,7 @@ public:
     /// RuntimeError if something runs in this context already.
     void enter();
     void leave() noexcept { entered_.store(false, std::memory_order_release); }
-    ContextSlot slot;
+    SharedContextSlot slot;
 
 private:
     std::atomic<std::uint32_t> refs_{1};
@@ -119,7 +119,8 @@ public:
         if (token.used_) detail::throw_wrong_token(detail::WrongToken::used);
         if (token.variable_ != this) detail::throw_wrong_token(detail::WrongToken::other_variable);
         detail::ContextSlot& slot = detail::require_current_context();
-        if (token.context_ != &slot) detail::throw_wrong_token(detail::WrongToken::other_context);
+        if (token.context_ != &slot && !detail::was_moved_from(token.context_, slot))
+            detail::throw_wrong_token(detail::WrongToken::other_context);
         slot.map = detail::ContextMap::with(slot.map.get(), number_, token.old_);
         token.used_ = true;
     }
@@ -157,7 +158,11 @@ public:
         state_->enter();
         struct Leave {
             detail::ContextState& state;
-            ~Leave() { state.leave(); }
+            detail::SharedContextSlot* const previous = std::exchange(detail::entered_context, &state.slot);
+            ~Leave() {
+                detail::entered_context = previous;
+                state.leave();
+            }
         } leave{*state_};
         const detail::ContextScope scope(state_->slot);
         return std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);

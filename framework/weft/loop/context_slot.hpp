@@ -77,6 +77,15 @@ public:
     Ref<ContextMap> map;
 };
 
+/// The slot of a Context object.
+class SharedContextSlot : public ContextSlot {
+public:
+    SharedContextSlot() noexcept = default;
+    explicit SharedContextSlot(ContextSlot slot) noexcept : ContextSlot(std::move(slot)) {}
+    /// Where the context was before somebody asked a running task for it; only compared.
+    const ContextSlot* moved_from = nullptr;
+};
+
 /// The slot of what runs on this thread: of a callback or Context::run(), else of the current task, else of the thread;
 /// null if that is a thread that never set anything. (Defined in event_loop.hpp.)
 inline ContextSlot* current_context() noexcept;
@@ -87,6 +96,11 @@ ContextSlot& require_current_context();
 extern thread_local constinit ContextSlot* context_override;
 /// The slot of a thread outside of any loop; null until something is set.
 extern thread_local constinit ContextSlot* thread_context;
+/// The context of the innermost Context::run(); null mostly.
+extern thread_local constinit SharedContextSlot* entered_context;
+
+/// True if `current`, the slot that is current on this thread, has the context that was in `slot` once.
+bool was_moved_from(const ContextSlot* slot, const ContextSlot& current) noexcept;
 
 /// Makes a slot the current one for as long as this lives.
 class ContextScope {

@@ -31,6 +31,8 @@ public:
     virtual void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) = 0;
     /// The context it runs in.
     ContextSlot& context_slot() noexcept { return shares_context_ ? shared_context_slot() : context_; }
+    /// The same if it shares it with a Context object, else null.
+    SharedContextSlot* shared_context() noexcept { return shares_context_ ? &shared_context_slot() : nullptr; }
     /// The loop closes: report the task as destroyed while pending and destroy its coroutine.
     virtual void destroy_pending() noexcept = 0;
 
@@ -41,7 +43,7 @@ protected:
     ~TaskRecord() = default;
 
     /// The context of a task that shares it with a Context object, in place of context_.
-    virtual ContextSlot& shared_context_slot() noexcept = 0;
+    virtual SharedContextSlot& shared_context_slot() noexcept = 0;
     void share_context() noexcept { shares_context_ = 1; }
 
     std::source_location spawned_at_;

@@ -150,6 +150,7 @@ Context TaskBase::context() {
     Extras& extras = this->extras();
     if (!extras.context) {
         extras.context = Ref<ContextState>::adopt(new ContextState(context_));
+        extras.context->slot.moved_from = &context_;  // tokens made so far name that place
         share_context();
     }
     return Context(extras.context);

@@ -147,7 +147,7 @@ public:
     std::vector<std::source_location> await_stack() const final;
     std::string_view waiting_for() const noexcept final;
     void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) final;
-    ContextSlot& shared_context_slot() noexcept final { return extras_->context->slot; }
+    SharedContextSlot& shared_context_slot() noexcept final { return extras_->context->slot; }
     void destroy_pending() noexcept final;
 
     // For awaiters
