@@ -311,6 +311,69 @@ TEST_CASE("a generator may outlive its loop") {
     CHECK(trace.text().empty());
 }
 
+TEST_CASE("a task that is destroyed inside a generator that is held elsewhere takes the body with it") {
+    class Local {
+    public:
+        explicit Local(Trace& trace) : trace_(trace) {}
+        Local(const Local&) = delete;
+        Local& operator=(const Local&) = delete;
+        ~Local() { trace_("destroyed"); }
+
+    private:
+        Trace& trace_;
+    };
+    Trace trace;
+    auto loop = make_simulated_loop();
+    Reports reports(*loop);
+    Future<> never = loop->create_future<void>();
+    const auto waits = [&]() -> AsyncGenerator<int> {
+        const Local local(trace);
+        co_await never;
+        co_yield 1;
+    };
+    AsyncGenerator<int> inner = waits();
+    const auto passes_on = [&]() -> AsyncGenerator<int> {
+        while (auto value = co_await inner.next())
+            co_yield *value;
+    };
+    AsyncGenerator<int> outer = passes_on();
+    const auto consume = [&]() -> Coro<> { (void)co_await outer.next(); };
+    (void)loop->create_task(consume());
+    loop->run_until_complete(turns(3));
+    CHECK(trace.text().empty());
+    loop->close();
+    CHECK(trace.text() == "destroyed");
+    CHECK(reports.messages() == "Task was destroyed but it is pending!");
+    CHECK_FALSE(never.done());
+    // They have ended.
+    auto other = make_simulated_loop();
+    const auto use = [](AsyncGenerator<int>& generator) -> Coro<bool> {
+        const auto value = co_await generator.next();
+        co_await generator.aclose();
+        co_return value.has_value();
+    };
+    CHECK_FALSE(other->run_until_complete(use(inner)));
+    CHECK_FALSE(other->run_until_complete(use(outer)));
+}
+
+TEST_CASE("a generator is moved, used or not, and what it replaces is destroyed") {
+    run_simulated([]() -> Coro<> {
+        AsyncGenerator<int> unused = count_to(1);
+        AsyncGenerator<int> used = count_to(2);
+        (void)co_await used.next();
+        AsyncGenerator<int> moved = std::move(used);
+        const auto second = co_await moved.next();
+        CHECK(second == 1);
+        moved = std::move(unused);
+        const auto first = co_await moved.next();
+        CHECK(first == 0);
+        const auto end = co_await moved.next();
+        CHECK_FALSE(end);
+        moved = AsyncGenerator<int>();
+        CHECK(moved.repr() == "<async_generator>");
+    });
+}
+
 TEST_CASE("try_finally awaits the clean-up after a value, an exception and a cancellation") {
     run_simulated([]() -> Coro<> {
         Trace trace;

@@ -78,10 +78,6 @@ void GeneratorBase::leave_loop() noexcept {
     previous_live_ = next_live_ = nullptr;
 }
 
-void GeneratorBase::destroy() noexcept {
-    handle_.destroy();
-}
-
 GeneratorBase* GeneratorBase::first_live(EventLoop& loop) noexcept {
     const auto* live = loop.find_service<LiveGenerators>();
     return live ? live->first : nullptr;
@@ -92,10 +88,11 @@ std::string GeneratorBase::describe() const {
 }
 
 void CloseAwaiter::await_resume() {
-    if (generator_->state() == GeneratorBase::State::suspended)
-        throw RuntimeError("async generator ignored GeneratorExit");
+    stepped_out();
+    if (!body()) return;
+    if (body()->state() == GeneratorBase::State::suspended) throw RuntimeError("async generator ignored GeneratorExit");
     try {
-        generator_->rethrow();
+        body()->rethrow();
     } catch (const GeneratorExit&) {
         // As it should.
     }
@@ -117,10 +114,10 @@ bool is_reported(const std::exception_ptr& error) {
 
 Coro<void> EventLoop::shutdown_asyncgens() {
     detail::LiveGenerators::of(*this).shut_down = true;
-    std::vector<detail::Ref<detail::GeneratorBase>> left;
+    std::vector<detail::Ref<detail::GeneratorShare>> left;
     std::vector<detail::CloseAwaiter> closings;
     for (auto* at = detail::GeneratorBase::first_live(*this); at; at = at->next_live()) {
-        left.emplace_back(at);
+        left.emplace_back(at->share());
         closings.emplace_back(left.back());
     }
     if (left.empty()) co_return;

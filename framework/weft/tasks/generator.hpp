@@ -10,7 +10,8 @@
 //
 // The body runs inside the awaiting task, from one co_yield to the next. aclose() raises GeneratorExit at the co_yield
 // where it stands, so that the body can clean up and even await. A generator that is dropped in the middle is
-// destroyed there: destructors run, nothing is awaited. shutdown_asyncgens() closes those that are left.
+// destroyed there: destructors run, nothing is awaited; so is one whose awaiting task is destroyed inside its body, as
+// a loop that closes does. shutdown_asyncgens() closes those that are left.
 
 #include <weft/tasks/coro.hpp>
 
@@ -18,6 +19,7 @@
 #include <cstdint>
 #include <exception>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -28,16 +30,19 @@ class GeneratorExit {};
 
 namespace detail {
 
+class GeneratorShare;
+
 ///     created -> running <-> suspended -> finished
 class GeneratorBase : public PromiseBase {
 public:
     enum class State : std::uint8_t { created, running, suspended, finished };
 
-    void add_ref() noexcept { ++refs_; }
-    void release() noexcept {
-        if (--refs_ == 0) destroy();
-    }
     State state() const noexcept { return state_; }
+    /// Null until it is used.
+    GeneratorShare* share() const noexcept { return share_; }
+    void set_share(GeneratorShare& share) noexcept { share_ = &share; }
+    /// Destroys the coroutine where it stands.
+    void destroy() noexcept { handle_.destroy(); }
 
     struct FinalAwaiter {
         bool await_ready() const noexcept { return false; }
@@ -81,14 +86,70 @@ protected:
 
 private:
     void enter_loop();
-    void destroy() noexcept;
 
+    GeneratorShare* share_ = nullptr;
     std::exception_ptr pending_error_;
     EventLoop* loop_ = nullptr;
     GeneratorBase* previous_live_ = nullptr;
     GeneratorBase* next_live_ = nullptr;
-    std::uint32_t refs_ = 1;
     State state_ = State::created;
+};
+
+/// What the handle of a generator and the awaits of it share, from the first await on. It outlives the body, which goes
+/// with the last of them, or with a task that is destroyed inside it.
+class GeneratorShare final : public Pooled {
+public:
+    /// Of no generator if `body` is null.
+    explicit GeneratorShare(GeneratorBase* body) noexcept : body_(body) {
+        if (body_) body_->set_share(*this);
+    }
+    GeneratorShare(const GeneratorShare&) = delete;
+    GeneratorShare& operator=(const GeneratorShare&) = delete;
+
+    void add_ref() noexcept { ++refs_; }
+    void release() noexcept {
+        if (--refs_ > 0) return;
+        end_body();
+        delete this;
+    }
+    /// Null once it was destroyed.
+    GeneratorBase* body() const noexcept { return body_; }
+    void end_body() noexcept {
+        if (GeneratorBase* body = std::exchange(body_, nullptr)) body->destroy();
+    }
+    std::string describe() const { return body_ ? body_->describe() : "<async_generator>"; }
+
+private:
+    GeneratorBase* body_;
+    std::uint32_t refs_ = 1;
+};
+
+/// An await of a generator.
+class GeneratorStep {
+public:
+    GeneratorStep(const GeneratorStep&) = delete;
+    GeneratorStep& operator=(const GeneratorStep&) = delete;
+
+protected:
+    explicit GeneratorStep(Ref<GeneratorShare> generator) noexcept : generator_(std::move(generator)) {}
+    /// Only before it waits.
+    GeneratorStep(GeneratorStep&& other) noexcept : generator_(std::move(other.generator_)) {}
+    ~GeneratorStep() {
+        // The task is destroyed while the body waits in its name, also when somebody else holds the generator: nothing
+        // may be left that would wake the task.
+        if (inside_) [[unlikely]]
+            generator_->end_body();
+    }
+    GeneratorBase* body() const noexcept { return generator_->body(); }
+    bool step_in(PromiseBase& parent, std::exception_ptr error) {
+        inside_ = body()->advance_in(parent, std::move(error));
+        return inside_;
+    }
+    void stepped_out() noexcept { inside_ = false; }
+
+private:
+    Ref<GeneratorShare> generator_;
+    bool inside_ = false;
 };
 
 template <class T>
@@ -122,49 +183,49 @@ private:
 
 /// Awaits the next value; what AsyncGenerator::next() and athrow() give.
 template <class T>
-class NextAwaiter final : public LeafAwaitable<NextAwaiter<T>, std::optional<T>> {
+class NextAwaiter final : public GeneratorStep, public LeafAwaitable<NextAwaiter<T>, std::optional<T>> {
 public:
-    NextAwaiter(Ref<GeneratorPromise<T>> generator, std::exception_ptr error) noexcept
-        : generator_(std::move(generator)), error_(std::move(error)) {}
+    NextAwaiter(Ref<GeneratorShare> generator, std::exception_ptr error) noexcept
+        : GeneratorStep(std::move(generator)), error_(std::move(error)) {}
 
     bool await_ready() const {
-        generator_->check_idle("anext");
-        if (generator_->state() == GeneratorBase::State::created && error_) generator_->finish_unstarted();
-        return generator_->state() == GeneratorBase::State::finished;
+        if (!body()) return true;
+        body()->check_idle("anext");
+        if (body()->state() == GeneratorBase::State::created && error_) body()->finish_unstarted();
+        return body()->state() == GeneratorBase::State::finished;
     }
     template <class P>
     bool await_suspend(std::coroutine_handle<P> parent) {
-        return generator_->advance_in(parent.promise(), std::exchange(error_, nullptr));
+        return step_in(parent.promise(), std::exchange(error_, nullptr));
     }
     std::optional<T> await_resume() {
+        stepped_out();
         if (error_) std::rethrow_exception(error_);
-        generator_->rethrow();
-        return generator_->take();
+        if (!body()) return std::nullopt;
+        body()->rethrow();
+        return static_cast<GeneratorPromise<T>*>(body())->take();
     }
 
 private:
-    Ref<GeneratorPromise<T>> generator_;
     std::exception_ptr error_;
 };
 
 /// Closes a generator; what AsyncGenerator::aclose() gives.
-class CloseAwaiter final : public LeafAwaitable<CloseAwaiter, void> {
+class CloseAwaiter final : public GeneratorStep, public LeafAwaitable<CloseAwaiter, void> {
 public:
-    explicit CloseAwaiter(Ref<GeneratorBase> generator) noexcept : generator_(std::move(generator)) {}
+    explicit CloseAwaiter(Ref<GeneratorShare> generator) noexcept : GeneratorStep(std::move(generator)) {}
 
     bool await_ready() const {
-        generator_->check_idle("aclose");
-        if (generator_->state() == GeneratorBase::State::created) generator_->finish_unstarted();
-        return generator_->state() == GeneratorBase::State::finished;
+        if (!body()) return true;
+        body()->check_idle("aclose");
+        if (body()->state() == GeneratorBase::State::created) body()->finish_unstarted();
+        return body()->state() == GeneratorBase::State::finished;
     }
     template <class P>
     bool await_suspend(std::coroutine_handle<P> parent) {
-        return generator_->advance_in(parent.promise(), std::make_exception_ptr(GeneratorExit()));
+        return step_in(parent.promise(), std::make_exception_ptr(GeneratorExit()));
     }
     void await_resume();
-
-private:
-    Ref<GeneratorBase> generator_;
 };
 
 }  // namespace detail
@@ -179,31 +240,53 @@ public:
     using value_type = T;
 
     AsyncGenerator() noexcept = default;
-    explicit AsyncGenerator(detail::Ref<promise_type> promise) noexcept : promise_(std::move(promise)) {}
-    AsyncGenerator(AsyncGenerator&&) noexcept = default;
-    AsyncGenerator& operator=(AsyncGenerator&&) noexcept = default;
+    explicit AsyncGenerator(promise_type& promise) noexcept : unused_(&promise) {}
+    AsyncGenerator(AsyncGenerator&& other) noexcept
+        : unused_(std::exchange(other.unused_, nullptr)), share_(std::move(other.share_)) {}
+    AsyncGenerator& operator=(AsyncGenerator&& other) noexcept {
+        AsyncGenerator taken(std::move(other));
+        std::swap(unused_, taken.unused_);
+        std::swap(share_, taken.share_);
+        return *this;
+    }
+    ~AsyncGenerator() {
+        if (unused_) unused_->destroy();
+    }
 
     /// Runs the body to its next co_yield and gives the value; nothing once the body has ended (asyncio's anext, where
     /// that is StopAsyncIteration). What the body throws is thrown here, and ends it. Cancellation is raised at the
     /// await inside the body. RuntimeError while another coroutine awaits it.
-    detail::NextAwaiter<T> next() { return detail::NextAwaiter<T>(promise_, nullptr); }
+    detail::NextAwaiter<T> next() { return detail::NextAwaiter<T>(share(), nullptr); }
     /// The same, but the body finds `error` raised at its co_yield.
     template <class E>
     detail::NextAwaiter<T> athrow(E&& error);
     /// Raises GeneratorExit where the body stands and runs it to its end; nothing if it has ended or not begun.
     /// RuntimeError if it gives another value instead. What else it throws is thrown here.
-    detail::CloseAwaiter aclose() { return detail::CloseAwaiter(promise_); }
-    std::string repr() const { return promise_ ? promise_->describe() : "<async_generator>"; }
+    detail::CloseAwaiter aclose() { return detail::CloseAwaiter(share()); }
+    std::string repr() const {
+        if (unused_) return unused_->describe();
+        return share_ ? share_->describe() : "<async_generator>";
+    }
 
 private:
-    detail::Ref<promise_type> promise_;
+    /// Made here and not with the coroutine, which would be leaked if there were no memory for it.
+    const detail::Ref<detail::GeneratorShare>& share() {
+        if (!share_) {
+            share_ = detail::Ref<detail::GeneratorShare>::adopt(new detail::GeneratorShare(unused_));
+            unused_ = nullptr;
+        }
+        return share_;
+    }
+
+    promise_type* unused_ = nullptr;  // owned, until share_ owns it
+    detail::Ref<detail::GeneratorShare> share_;
 };
 
 namespace detail {
 
 template <class T>
 AsyncGenerator<T> GeneratorPromise<T>::get_return_object() noexcept {
-    return AsyncGenerator<T>(Ref<GeneratorPromise>::adopt(this));
+    return AsyncGenerator<T>(*this);
 }
 
 }  // namespace detail
@@ -212,9 +295,9 @@ template <class T>
 template <class E>
 detail::NextAwaiter<T> AsyncGenerator<T>::athrow(E&& error) {
     if constexpr (std::is_same_v<std::remove_cvref_t<E>, std::exception_ptr>)
-        return detail::NextAwaiter<T>(promise_, std::forward<E>(error));
+        return detail::NextAwaiter<T>(share(), std::forward<E>(error));
     else
-        return detail::NextAwaiter<T>(promise_, std::make_exception_ptr(std::forward<E>(error)));
+        return detail::NextAwaiter<T>(share(), std::make_exception_ptr(std::forward<E>(error)));
 }
 
 }  // namespace weft
