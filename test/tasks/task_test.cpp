@@ -601,3 +601,25 @@ TEST_CASE("a task factory decides about the options of every task of the loop") 
         CHECK(trace.text() == "eager late later lazy plain");
     });
 }
+
+TEST_CASE("a task that is being cancelled prints itself as cancelling until it is done") {
+    run_simulated([]() -> Coro<> {
+        const auto body = []() -> Coro<> {
+            (void)co_await error_of(sleep(1h));
+            co_await sleep(1s);
+        };
+        Task<> task = create_task(body(), TaskOptions().name("t"));
+        co_await turns(2);
+        CHECK(task.repr().starts_with("<Task pending name='t' coro=<"));
+        task.cancel();
+        CHECK(task.repr().starts_with("<Task cancelling name='t' coro=<"));
+        co_await turns(2);
+        CHECK(task.repr().starts_with("<Task cancelling name='t' coro=<"));
+        task.uncancel();
+        CHECK(task.repr().starts_with("<Task pending name='t' coro=<"));
+        task.cancel();
+        (void)co_await error_of(task);
+        CHECK(task.cancelling() == 1);
+        CHECK(task.repr() == "<Task cancelled name='t'>");
+    });
+}

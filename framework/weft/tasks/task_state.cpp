@@ -254,8 +254,9 @@ void TaskBase::visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) {
 }
 
 std::string TaskBase::repr(const std::string& value) const {
+    const bool cancelling = cancel_requests_ > 0 && !done();
     std::string text =
-        "<Task " + std::string(task_state()) + (must_cancel_ ? " cancelling" : "") + " name='" + task_name() + "'";
+        "<Task " + (cancelling ? "cancelling" : std::string(task_state())) + " name='" + task_name() + "'";
     const PromiseBase* leaf = leaf_;
     if (leaf) {
         const PromiseBase* root = leaf;
