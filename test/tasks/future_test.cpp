@@ -266,6 +266,40 @@ TEST_CASE("an exception is given as an object or as a pointer, and every await t
     });
 }
 
+TEST_CASE("set_exception of a null pointer is a ValueError and changes nothing") {
+    run_simulated([]() -> Coro<> {
+        Future<int> future = get_running_loop().create_future<int>();
+        CHECK(ending_of_call([&] { future.set_exception(std::exception_ptr()); }) == "ValueError");
+        CHECK_FALSE(future.done());
+        future.set_result(1);
+        CHECK(ending_of_call([&] { future.set_exception(std::exception_ptr()); }) == "InvalidStateError");
+        ConcurrentFuture<int> shared;
+        CHECK(ending_of_call([&] { shared.set_exception(std::exception_ptr()); }) == "ValueError");
+        CHECK_FALSE(shared.done());
+        shared.set_result(1);
+        CHECK(shared.result() == 1);
+        co_return;
+    });
+}
+
+TEST_CASE("a task is not completed from outside: RuntimeError, and it ends with its coroutine's result") {
+    run_simulated([]() -> Coro<> {
+        const auto body = []() -> Coro<int> {
+            co_await sleep(1s);
+            co_return 1;
+        };
+        Future<int> future = create_task(body());
+        CHECK(error_of_call([&] { future.set_result(2); }) ==
+              "RuntimeError: Task does not support set_result operation");
+        CHECK(error_of_call([&] { future.set_exception(ValueError("x")); }) ==
+              "RuntimeError: Task does not support set_exception operation");
+        CHECK_FALSE(future.done());
+        const int value = co_await future;
+        CHECK(value == 1);
+        CHECK(ending_of_call([&] { future.set_result(2); }) == "RuntimeError");
+    });
+}
+
 TEST_CASE("futures compare and hash by identity") {
     run_simulated([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

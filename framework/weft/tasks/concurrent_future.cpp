@@ -55,7 +55,10 @@ bool ConcurrentBase::set_running_or_notify_cancel() {
 }
 
 void ConcurrentBase::set_exception(std::exception_ptr error) {
-    finish([&] { exception_ = std::move(error); });
+    finish([&] {
+        if (!error) throw ValueError("set_exception: the exception is a null pointer");
+        exception_ = std::move(error);
+    });
 }
 
 void ConcurrentBase::wait(std::unique_lock<std::mutex>& lock, std::optional<Duration> limit) const {

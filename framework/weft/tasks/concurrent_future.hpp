@@ -124,6 +124,7 @@ public:
     void set_result(U&&... value) {
         state_->set_result(std::forward<U>(value)...);
     }
+    /// InvalidStateError if it is done, ValueError for a null exception_ptr.
     template <class E>
     void set_exception(E&& error) {
         state_->set_exception(detail::as_exception_ptr(std::forward<E>(error)));

@@ -75,13 +75,14 @@ public:
     /// The exception, or null if there is a value. CancelledError and InvalidStateError as result().
     std::exception_ptr exception() const { return state_->exception(); }
 
-    /// Makes this done; what waits is scheduled in the order it came. InvalidStateError if it is done.
+    /// Makes this done; what waits is scheduled in the order it came. InvalidStateError if it is done, RuntimeError if
+    /// it is a task's.
     template <class... U>
         requires(sizeof...(U) == (std::is_void_v<T> ? 0 : 1))
     void set_result(U&&... value) {
         static_assert((std::is_constructible_v<detail::stored_t<T>, U&&> && ...) || std::is_reference_v<T>,
                       "set_result: the value does not convert to the future's type");
-        state_->require_pending();
+        state_->require_settable("set_result");
         if constexpr (std::is_reference_v<T>)
             (storage().emplace(&value), ...);
         else if constexpr (std::is_void_v<T>)
@@ -90,7 +91,8 @@ public:
             storage().emplace(std::forward<U>(value)...);
         state_->set_finished();
     }
-    /// `error` is an exception object or an exception_ptr. InvalidStateError if it is done.
+    /// `error` is an exception object or an exception_ptr. InvalidStateError if it is done, RuntimeError if it is a
+    /// task's, ValueError if the pointer is null.
     template <class E>
     void set_exception(E&& error) {
         state_->set_exception(detail::as_exception_ptr(std::forward<E>(error)));

@@ -62,7 +62,8 @@ void FutureBase::forget_unretrieved() noexcept {
 }
 
 void FutureBase::set_exception(std::exception_ptr exception) {
-    require_pending();
+    require_settable("set_exception");
+    if (!exception) throw ValueError("set_exception: the exception is a null pointer");
     store_exception(std::move(exception));
     complete(State::finished);
 }
@@ -110,6 +111,11 @@ void FutureBase::throw_outcome() {
 
 void FutureBase::throw_invalid_state() const {
     throw InvalidStateError("invalid state: the future is already done");
+}
+
+void FutureBase::throw_not_settable(const char* operation) const {
+    if (is_task_) throw RuntimeError(std::string("Task does not support ") + operation + " operation");
+    throw_invalid_state();
 }
 
 void FutureBase::add_callback(DoneCallback& callback) noexcept {

@@ -36,7 +36,7 @@ class FutureBase : public Waiter, public Pooled {
 public:
     enum class State : std::uint8_t { pending, finished, cancelled };
 
-    explicit FutureBase(EventLoop& loop) noexcept : loop_(&loop) {}
+    explicit FutureBase(EventLoop& loop, bool is_task = false) noexcept : loop_(&loop), is_task_(is_task) {}
     FutureBase(const FutureBase&) = delete;
     FutureBase& operator=(const FutureBase&) = delete;
 
@@ -104,6 +104,11 @@ public:
     void require_pending() const {
         if (done()) throw_invalid_state();
     }
+    /// Before something from outside completes this: a task's result is its coroutine's (RuntimeError).
+    void require_settable(const char* operation) const {
+        if (done() || is_task_) [[unlikely]]
+            throw_not_settable(operation);
+    }
 
 protected:
     virtual ~FutureBase();
@@ -140,12 +145,14 @@ private:
     void forget_unretrieved() noexcept;
     [[noreturn]] void throw_outcome();
     [[noreturn]] void throw_invalid_state() const;
+    [[noreturn]] void throw_not_settable(const char* operation) const;
 
     EventLoop* loop_;
     std::uint32_t refs_ = 1;
     std::uint32_t callbacks_ : 28 = 0;
     State state_ : 2 = State::pending;
     bool unretrieved_ : 1 = false;
+    const bool is_task_ : 1;
     class Neighbours {
     public:
         FutureBase* previous;

@@ -178,7 +178,7 @@ public:
     void note_unwound(const PromiseBase& coroutine) noexcept;
 
 protected:
-    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop), TaskRecord(ContextSlot::copy_of_current()) {}
+    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop, true), TaskRecord(ContextSlot::copy_of_current()) {}
     ~TaskBase() override { report_if_unretrieved(); }
 
     /// The root has finished without an exception: take its value.
