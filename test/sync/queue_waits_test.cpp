@@ -33,6 +33,24 @@ TEST_CASE("put and get do not suspend when they need not") {
     });
 }
 
+TEST_CASE("a put with a name is awaited once: RuntimeError the second time, and nothing is put") {
+    run_simulated([]() -> Coro<> {
+        Queue<std::string> queue;
+        auto put = queue.put("item");
+        co_await put;
+        std::string text;
+        try {
+            co_await put;
+        } catch (const RuntimeError& error) {
+            text = error.what();
+        }
+        CHECK(text == "cannot reuse already awaited coroutine");
+        CHECK(queue.qsize() == 1);
+        const std::string item = co_await queue.get();
+        CHECK(item == "item");
+    });
+}
+
 TEST_CASE("a getter waits for an item, and a putter for room") {
     run_simulated([]() -> Coro<> {
         Queue<int> queue(1);

@@ -100,6 +100,56 @@ TEST_CASE("a NaN delay is a ValueError; an infinite one is the longest there is"
     });
 }
 
+TEST_CASE("a sleep with a name is awaited once: RuntimeError the second time") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const TimePoint begin = loop.time();
+        auto twice = [](auto nap) -> Coro<std::string> {
+            (void)co_await std::move(nap);
+            std::string text;
+            try {
+                (void)co_await std::move(nap);
+            } catch (const RuntimeError& error) {
+                text = error.what();
+            }
+            co_return text;
+        };
+        const std::string timed = co_await twice(sleep(1s));
+        CHECK(timed == "cannot reuse already awaited coroutine");
+        CHECK(loop.time() - begin == 1s);
+        const std::string bare = co_await twice(sleep(0s));
+        CHECK(bare == "cannot reuse already awaited coroutine");
+        const std::string with_result = co_await twice(sleep(1s, 42));
+        CHECK(with_result == "cannot reuse already awaited coroutine");
+    });
+}
+
+TEST_CASE("a cancelled sleep with a name is not slept again") {
+    run_simulated([]() -> Coro<> {
+        std::string first;
+        std::string second;
+        auto sleeper = [&]() -> Coro<> {
+            auto nap = sleep(1h);
+            try {
+                co_await nap;
+            } catch (const CancelledError&) {
+                first = "cancelled";
+            }
+            try {
+                co_await nap;
+            } catch (const RuntimeError&) {
+                second = "refused";
+            }
+        };
+        Task<> task = create_task(sleeper());
+        co_await turns(2);
+        task.cancel();
+        co_await task;
+        CHECK(first == "cancelled");
+        CHECK(second == "refused");
+    });
+}
+
 TEST_CASE("a sleep is an awaitable that can be handed over") {
     run_simulated([]() -> Coro<> {
         auto [a, b] = co_await gather(sleep(1s, 1), sleep(2s, 2));

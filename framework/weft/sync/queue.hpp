@@ -69,7 +69,11 @@ public:
     QueuePut(QueuePut&& other) noexcept(std::is_nothrow_move_constructible_v<Item>)
         : queue_(std::move(other.queue_)), item_(std::move(other.item_)) {}
 
-    bool await_ready() const noexcept { return !queue_->full() || queue_->is_shut_down(); }
+    bool await_ready() {
+        if (std::exchange(awaited_, true)) [[unlikely]]
+            throw_already_awaited();  // the item is in the queue, or gone
+        return !queue_->full() || queue_->is_shut_down();
+    }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) {
         wait_.emplace(*queue_, QueueWait::Side::putter, handle.promise());
@@ -82,6 +86,7 @@ public:
 private:
     Ref<TypedState> queue_;
     std::optional<QueueWait> wait_;
+    bool awaited_ = false;
     Item item_;
 };
 

@@ -137,6 +137,9 @@ decltype(auto) make_awaiter(A&& awaited) {
     }
 }
 
+/// asyncio's RuntimeError for a coroutine, or what stands for one here, that is awaited a second time.
+[[noreturn]] void throw_already_awaited();
+
 /// An awaiter that a user may also hand to create_task, gather, wait_for: it becomes a coroutine then.
 template <class Self, class T>
 class LeafAwaitable : public LeafTag {

@@ -119,7 +119,7 @@ template <class T>
 class CoroAwaiter {
 public:
     explicit CoroAwaiter(Coro<T>&& child) : child_(std::move(child)) {
-        if (!child_) throw RuntimeError("cannot reuse already awaited coroutine");
+        if (!child_) throw_already_awaited();
     }
     bool await_ready() const noexcept { return false; }
     template <class P>

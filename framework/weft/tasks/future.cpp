@@ -7,6 +7,10 @@ void throw_not_awaitable_here(FutureBase& state) {
     throw RuntimeError("Task cannot await on itself: " + state.as_task()->task_name());
 }
 
+void throw_already_awaited() {
+    throw RuntimeError("cannot reuse already awaited coroutine");
+}
+
 void throw_other_loop() {
     throw ValueError("The future belongs to a different loop than the one specified as the loop argument");
 }

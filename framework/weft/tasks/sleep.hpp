@@ -5,7 +5,8 @@
 //     co_await sleep(0s);                     // lets everything else that is ready run once
 //     int n = co_await sleep(1s, 42);         // gives 42
 //
-// A delay that is not positive yields exactly one iteration. Cancelling the task removes the timer at once.
+// A delay that is not positive yields exactly one iteration. Cancelling the task removes the timer at once. One that
+// has a name is awaited once: a second time is a RuntimeError.
 
 #include <weft/tasks/task.hpp>
 
@@ -38,6 +39,8 @@ public:
 
 protected:
     void yield(PromiseBase& promise) {
+        if (yielded_) [[unlikely]]
+            throw_already_awaited();
         yielded_ = &promise.task();
         yielded_->suspend(promise, nullptr);
         yielded_->schedule();

@@ -56,6 +56,8 @@ protected:
     /// First thing after resuming: throws CancelledError if the wait or the step was cancelled.
     void end_wait();
     bool was_woken() const noexcept { return state_ == State::woken; }
+    /// It waits or has waited.
+    bool was_used() const noexcept { return state_ != State::idle; }
     /// Told when a cancellation took effect: leave whatever list would call wake().
     virtual void on_cancel_wait() noexcept = 0;
 
