@@ -95,6 +95,51 @@ TEST_CASE("await edges go through gather, shield, task groups and timeouts") {
     });
 }
 
+TEST_CASE("await edges go through wait, as_completed and a wait_for that has no time left") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        auto refuses_once = []() -> Coro<> {
+            (void)co_await ending(sleep(1h));
+            co_await naps();
+        };
+        Task<> a = create_task(naps(), TaskOptions().name("a"));
+        Task<> b = create_task(naps(), TaskOptions().name("b"));
+        Task<> c = create_task(refuses_once(), TaskOptions().name("c"));
+        const std::vector<Task<>> both{a, b};
+        co_await turns(2);
+        auto waits = [&]() -> Coro<> { (void)co_await wait(both); };
+        auto takes = [&]() -> Coro<> {
+            auto ends = as_completed(both);
+            (void)co_await ends.next();
+        };
+        auto limits = [&]() -> Coro<> { co_await wait_for(c, 0s); };
+        std::vector<Task<>> tasks{create_task(waits(), TaskOptions().name("waits")),
+                                  create_task(takes(), TaskOptions().name("takes")),
+                                  create_task(limits(), TaskOptions().name("limits"))};
+        co_await turns(3);
+        const auto seen = inspect::snapshot(loop);
+        const auto id = [&](const std::string& name) { return find(seen, name).id; };
+        using Ids = std::vector<std::uint64_t>;
+        CHECK(find(seen, "waits").awaits == Ids{id("a"), id("b")});
+        CHECK(find(seen, "waits").waiting_for == "wait");
+        CHECK(find(seen, "takes").awaits == Ids{id("a"), id("b")});
+        CHECK(find(seen, "takes").waiting_for == "as_completed");
+        CHECK(find(seen, "limits").awaits == Ids{id("c")});
+        CHECK(find(seen, "limits").waiting_for == "wait_for");
+        CHECK(find(seen, "a").awaited_by == Ids{id("waits"), id("takes")});
+        for (Task<>& task : tasks) {
+            task.cancel();
+            (void)co_await ending(task);
+        }
+        CHECK_FALSE(a.done());
+        std::vector<Task<>> left{a, b, c};
+        for (Task<>& task : left) {
+            task.cancel();
+            (void)co_await ending(task);
+        }
+    });
+}
+
 TEST_CASE("dump_tasks prints a tree: a task under each one that awaits it") {
     auto loop = make_simulated_loop();
     CHECK(dump_tasks(*loop) == "no tasks\n");

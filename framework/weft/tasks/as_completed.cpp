@@ -64,7 +64,7 @@ Coro<std::optional<std::size_t>> CompletionQueue::next() {
             if (!index) throw TimeoutError("as_completed: the time is up");
             co_return index;
         }
-        Future<> waiter = loop_.create_future<void>();
+        Future<> waiter(Ref<WaitFuture>::adopt(new WaitFuture(loop_, "as_completed", futures_)));
         waiters_.push_back(waiter);
         std::exception_ptr cancelled;
         try {

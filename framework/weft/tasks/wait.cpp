@@ -56,11 +56,12 @@ Coro<> wait_until(std::vector<Ref<FutureBase>> futures, WaitOptions options) {
     for (const auto& future : futures)
         check_awaitable_here(*future);
     EventLoop& loop = get_running_loop();
-    Countdown countdown(loop.create_future<void>(), options.return_when());
+    auto waiter = Ref<WaitFuture>::adopt(new WaitFuture(loop, "wait", futures));
+    Countdown countdown(Future<>(std::move(waiter)), options.return_when());
     // One that is done counts through the loop too, as in asyncio: what ends
     // in the same iteration is then seen.
-    for (auto& future : futures)
-        countdown.watch(std::move(future));
+    for (const auto& future : futures)
+        countdown.watch(future);
     if (options.timeout()) countdown.limit(*options.timeout());
     co_await countdown.waiter();
 }

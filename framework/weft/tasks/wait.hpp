@@ -12,6 +12,8 @@
 #include <memory>
 #include <optional>
 #include <ranges>
+#include <span>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -56,6 +58,24 @@ public:
 };
 
 namespace detail {
+
+/// What a wait for several futures awaits: a dump sees them through it. They must stay where they are while a task
+/// waits.
+class WaitFuture final : public WithValue<void, FutureBase> {
+public:
+    WaitFuture(EventLoop& loop, std::string_view kind, std::span<const Ref<FutureBase>> awaited) noexcept
+        : WithValue(loop), kind_(kind), awaited_(awaited) {}
+    std::string_view waiter_kind() const noexcept override { return kind_; }
+    void visit_awaited_tasks(UniqueFunction<void(TaskRecord&)>& visit) override {
+        for (const auto& future : awaited_)
+            if (!future->done()) future->visit_awaited_tasks(visit);
+    }
+
+private:
+    ~WaitFuture() override = default;
+    const std::string_view kind_;
+    const std::span<const Ref<FutureBase>> awaited_;
+};
 
 /// Suspends until enough of the futures are done or the time is up.
 Coro<> wait_until(std::vector<Ref<FutureBase>> futures, WaitOptions options);

@@ -1,11 +1,14 @@
 #include <weft/tasks/wait_for.hpp>
 
+#include <weft/tasks/wait.hpp>
+
 namespace weft::detail {
 
 Coro<> cancel_and_wait(Ref<FutureBase> future) {
     check_awaitable_here(*future);  // before it is touched
     // Not awaited directly: that would pass a cancellation of ours on to it once more and hide it.
-    Future<> waiter = future->loop().create_future<void>();
+    const std::span<const Ref<FutureBase>> awaited(&future, 1);
+    Future<> waiter(Ref<WaitFuture>::adopt(new WaitFuture(future->loop(), "wait_for", awaited)));
     auto* release = new DoneCallback(*future, [waiter]() mutable {
         if (!waiter.done()) waiter.set_result();
     });
