@@ -202,6 +202,31 @@ TEST_CASE("gather moves values that only move") {
     });
 }
 
+TEST_CASE("the tasks that gather makes know where it was called") {
+    run_simulated([]() -> Coro<> {
+        const auto lines = [] {
+            std::vector<unsigned> lines;
+            for (const AnyTask& task : all_tasks())
+                if (!(task == current_task())) lines.push_back(task.task().spawned_at().line());
+            return lines;
+        };
+        const unsigned here = std::source_location::current().line();
+        auto two = gather(value_after(1s, 1), value_after(1s, 2));
+        CHECK(lines() == std::vector<unsigned>(2, here + 1));
+        co_await two;
+        auto three = gather(value_after(1s, 1), value_after(1s, 2), value_after(1s, 3));
+        CHECK(lines() == std::vector<unsigned>(3, here + 4));
+        co_await three;
+        auto outcomes = gather(return_exceptions, value_after(1s, 1), value_after(1s, 2));
+        CHECK(lines() == std::vector<unsigned>(2, here + 7));
+        co_await outcomes;
+        auto five =
+            gather(value_after(1s, 1), value_after(1s, 2), value_after(1s, 3), value_after(1s, 4), value_after(1s, 5));
+        const auto [a, b, c, d, e] = co_await five;
+        CHECK(a + b + c + d + e == 15);
+    });
+}
+
 TEST_CASE("gather outside a running loop is an error") {
     CHECK(ending_of_call([] { (void)gather(value_after(1s, 1)); }) == "RuntimeError");
 }

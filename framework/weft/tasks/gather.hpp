@@ -114,6 +114,14 @@ private:
     }
 };
 
+/// return_exceptions, and where it was written.
+class ReturnExceptionsHere {
+public:
+    ReturnExceptionsHere(ReturnExceptions, std::source_location location = std::source_location::current()) noexcept
+        : location(location) {}
+    std::source_location location;
+};
+
 template <class R>
 concept AwaitableRange = std::ranges::input_range<R> && Awaitable<std::ranges::range_value_t<R>>;
 
@@ -164,10 +172,19 @@ template <Awaitable A>
 auto gather(A&& a, std::source_location location = std::source_location::current()) {
     return detail::gather_values<false>(location, std::forward<A>(a));
 }
-template <Awaitable A, Awaitable... More>
-    requires(sizeof...(More) > 0)
-auto gather(A&& a, More&&... more) {
-    return detail::gather_values<false>(std::source_location(), std::forward<A>(a), std::forward<More>(more)...);
+template <Awaitable A, Awaitable B>
+auto gather(A&& a, B&& b, std::source_location location = std::source_location::current()) {
+    return detail::gather_values<false>(location, std::forward<A>(a), std::forward<B>(b));
+}
+template <Awaitable A, Awaitable B, Awaitable C>
+auto gather(A&& a, B&& b, C&& c, std::source_location location = std::source_location::current()) {
+    return detail::gather_values<false>(location, std::forward<A>(a), std::forward<B>(b), std::forward<C>(c));
+}
+/// Of more the tasks do not know where they were made.
+template <Awaitable A, Awaitable B, Awaitable C, Awaitable D, Awaitable... More>
+auto gather(A&& a, B&& b, C&& c, D&& d, More&&... more) {
+    return detail::gather_values<false>(std::source_location(), std::forward<A>(a), std::forward<B>(b),
+                                        std::forward<C>(c), std::forward<D>(d), std::forward<More>(more)...);
 }
 /// Nothing to await: a completed future of the empty tuple.
 inline auto gather() {
@@ -180,8 +197,8 @@ auto gather(R&& range, std::source_location location = std::source_location::cur
 }
 /// The same with an Outcome for each.
 template <Awaitable... As>
-auto gather(ReturnExceptions, As&&... awaitables) {
-    return detail::gather_values<true>(std::source_location(), std::forward<As>(awaitables)...);
+auto gather(detail::ReturnExceptionsHere here, As&&... awaitables) {
+    return detail::gather_values<true>(here.location, std::forward<As>(awaitables)...);
 }
 template <detail::AwaitableRange R>
 auto gather(ReturnExceptions, R&& range, std::source_location location = std::source_location::current()) {
