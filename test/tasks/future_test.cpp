@@ -1,5 +1,6 @@
 #include "support/harness.hpp"
 
+#include <thread>
 #include <unordered_set>
 
 using namespace weft;
@@ -328,4 +329,141 @@ TEST_CASE("a future outlives its loop") {
     }
     CHECK(future.result() == 4);
     CHECK_FALSE(pending.done());
+}
+
+namespace {
+
+/// How each way to complete a future that has a callback ends.
+std::vector<std::string> endings_of_completion(std::vector<Future<int>> futures) {
+    std::vector<std::string> endings;
+    endings.push_back(error_of_call([&] { futures[0].set_result(1); }));
+    endings.push_back(error_of_call([&] { futures[1].set_exception(ValueError("late")); }));
+    endings.push_back(error_of_call([&] { futures[2].cancel(); }));
+    return endings;
+}
+
+std::vector<Future<int>> three_futures(EventLoop& loop) {
+    std::vector<Future<int>> futures;
+    for (int i = 0; i < 3; ++i)
+        futures.push_back(loop.create_future<int>());
+    return futures;
+}
+
+}  // namespace
+
+TEST_CASE("a future that is completed after its loop has closed or gone: callbacks are dropped, RuntimeError") {
+    for (const bool gone : {false, true}) {
+        auto loop = make_simulated_loop();
+        Reports reports(*loop);
+        auto token = std::make_shared<int>(0);
+        std::vector<Future<int>> futures = three_futures(*loop);
+        for (auto& future : futures)
+            future.add_done_callback([token] { ++*token; });
+        CHECK(token.use_count() == 4);
+        loop->close();
+        if (gone) loop.reset();
+        const std::string closed = "RuntimeError: Event loop is closed";
+        CHECK(endings_of_completion(futures) == std::vector<std::string>{closed, closed, closed});
+        CHECK(token.use_count() == 1);
+        CHECK(*token == 0);
+        // As in asyncio, they are done all the same.
+        CHECK(futures[0].result() == 1);
+        CHECK(error_of_call([&] { (void)futures[1].result(); }) == "ValueError: late");
+        CHECK(futures[2].cancelled());
+        CHECK(error_of_call([&] { futures[0].add_done_callback([token] {}); }) == closed);
+        CHECK(token.use_count() == 1);
+        futures.clear();
+        CHECK(reports.size() == 0);
+    }
+}
+
+TEST_CASE("a future without callbacks is completed after its loop has closed or gone") {
+    for (const bool gone : {false, true}) {
+        auto loop = make_simulated_loop();
+        std::vector<Future<int>> futures = three_futures(*loop);
+        loop->close();
+        if (gone) loop.reset();
+        CHECK(endings_of_completion(futures) == std::vector<std::string>{"ok", "ok", "ok"});
+        CHECK(futures[0].result() == 1);
+        CHECK(futures[1].done());
+        CHECK(futures[2].cancelled());
+    }
+}
+
+TEST_CASE("a shield of a future that is completed after its loop has gone is let go of") {
+    auto loop = make_simulated_loop();
+    Future<> inner = loop->create_future<void>();
+    Future<> shielded;
+    const auto body = [&]() -> Coro<> {
+        shielded = shield(inner);
+        co_return;
+    };
+    loop->run_until_complete(body());
+    loop.reset();
+    CHECK(error_of_call([&] { inner.set_result(); }) == "RuntimeError: Event loop is closed");
+    CHECK_FALSE(shielded.done());
+    shielded = Future<>();
+    CHECK(inner.done());
+}
+
+TEST_CASE("a future may be completed while its loop closes; its callbacks are dropped") {
+    auto loop = make_simulated_loop();
+    Reports reports(*loop);
+    Future<int> future = loop->create_future<int>();
+    Future<int> failed = loop->create_future<int>();
+    auto token = std::make_shared<int>(0);
+    future.add_done_callback([token] { ++*token; });
+    class Completes {
+    public:
+        Completes(Future<int> future, Future<int> failed) : future_(std::move(future)), failed_(std::move(failed)) {}
+        Completes(const Completes&) = delete;
+        Completes& operator=(const Completes&) = delete;
+        ~Completes() {
+            future_.set_result(1);
+            failed_.set_exception(ValueError("while closing"));
+        }
+
+    private:
+        Future<int> future_;
+        Future<int> failed_;
+    };
+    auto waits = [](Future<int> first, Future<int> second) -> Coro<> {
+        const Completes completes(std::move(first), std::move(second));
+        co_await sleep(1h);
+    };
+    (void)loop->create_task(waits(future, failed));
+    loop->stop();
+    loop->run_forever();
+    loop->close();
+    CHECK(future.result() == 1);
+    CHECK(token.use_count() == 1);
+    CHECK(*token == 0);
+    CHECK(reports.messages() == "Task was destroyed but it is pending!; Future exception was never retrieved");
+}
+
+TEST_CASE("rule 21: in debug mode a future or task that is touched on a wrong thread is an error, and stays as it is") {
+    auto loop = make_real_loop();
+    loop->set_debug(true);
+    Future<int> future = loop->create_future<int>();
+    Task<> task = loop->create_task(turns(1000000));
+    std::vector<std::string> endings;
+    loop->call_later(30s, [&] { loop->stop(); });
+    loop->call_soon([&] {
+        std::thread([&] {
+            endings = endings_of_completion({future, future, future});
+            endings.push_back(ending_of_call([&] { future.add_done_callback([] {}); }));
+            endings.push_back(ending_of_call([&] { task.cancel(); }));
+        }).join();
+        loop->stop();
+    });
+    loop->run_forever();
+    const std::string wrong =
+        "RuntimeError: Non-thread-safe operation invoked on an event loop other than the current one";
+    CHECK(endings == std::vector<std::string>{wrong, wrong, wrong, "RuntimeError", "RuntimeError"});
+    CHECK_FALSE(future.done());
+    CHECK(task.cancelling() == 0);
+    future.set_result(1);  // the loop does not run: this is its thread as well as any
+    CHECK(future.result() == 1);
+    task.cancel();
+    CHECK(ending_of_call([&] { loop->run_until_complete(task); }) == "CancelledError");
 }

@@ -222,8 +222,12 @@ void EventLoop::close() {
     backend_->close();
     remote_nodes_.close();
     destroy_tasks();
-    while (unretrieved_.first)
-        unretrieved_.report(*unretrieved_.first);
+    // Either may complete further futures; who comes later finds the loop closed.
+    while (unretrieved_.first || !ready_.empty()) {
+        if (unretrieved_.first) unretrieved_.report(*unretrieved_.first);
+        drop_scheduled();
+    }
+    open_.leave();
 }
 
 void EventLoop::destroy_tasks() noexcept {
@@ -244,9 +248,8 @@ void EventLoop::drop_scheduled() noexcept {
 // Scheduling
 
 void EventLoop::check_usable_slow() const {
-    if (closed_) throw RuntimeError("Event loop is closed");
-    if (debug_ && is_running() && detail::running_loop != this)
-        throw RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one");
+    if (closed_) detail::throw_loop_closed();
+    if (debug_ && is_running() && detail::running_loop != this) detail::throw_wrong_thread();
 }
 
 TimePoint EventLoop::after(Duration delay) const noexcept {

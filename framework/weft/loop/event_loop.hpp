@@ -13,6 +13,7 @@
 #include <weft/loop/backend.hpp>
 #include <weft/loop/handle.hpp>
 #include <weft/loop/inbox.hpp>
+#include <weft/loop/open_loops.hpp>
 #include <weft/loop/ready_queue.hpp>
 #include <weft/loop/service.hpp>
 #include <weft/loop/task_table.hpp>
@@ -445,6 +446,7 @@ private:
     std::function<void(std::string_view)> logger_;
     std::shared_ptr<detail::Inbox> inbox_;
     detail::RemoteNodes remote_nodes_;
+    detail::OpenLoop open_{*this};
 };
 
 /// The loop that runs on this thread (asyncio.get_running_loop); RuntimeError if there is none.

@@ -75,6 +75,9 @@ public:
     /// The exception, or null if there is a value. CancelledError and InvalidStateError as result().
     std::exception_ptr exception() const { return state_->exception(); }
 
+    // Of the following each throws RuntimeError if there is something to schedule and the loop has closed (this is done
+    // then, too, and what was to be scheduled is dropped), or, in debug mode, if the loop runs on another thread.
+
     /// Makes this done; what waits is scheduled in the order it came. InvalidStateError if it is done, RuntimeError if
     /// it is a task's.
     template <class... U>
@@ -82,6 +85,7 @@ public:
     void set_result(U&&... value) {
         static_assert((std::is_constructible_v<detail::stored_t<T>, U&&> && ...) || std::is_reference_v<T>,
                       "set_result: the value does not convert to the future's type");
+        state_->require_own_thread();
         state_->require_settable("set_result");
         if constexpr (std::is_reference_v<T>)
             (storage().emplace(&value), ...);
@@ -95,17 +99,19 @@ public:
     /// task's, ValueError if the pointer is null.
     template <class E>
     void set_exception(E&& error) {
+        state_->require_own_thread();
         state_->set_exception(detail::as_exception_ptr(std::forward<E>(error)));
     }
     /// False if it is done; else what waits is scheduled and sees CancelledError.
-    bool cancel() { return state_->cancel(nullptr); }
-    bool cancel(const std::string& message) { return state_->cancel(&message); }
+    bool cancel() { return request_cancel(nullptr); }
+    bool cancel(const std::string& message) { return request_cancel(&message); }
 
     /// Runs `fn` through the loop when this is done, in the order of registration; scheduled at once if it is done.
     /// `fn` takes the future or nothing.
     template <class F>
     detail::DoneCallbackId add_done_callback(F&& fn) {
         detail::FutureBase* state = state_.get();
+        state->require_own_thread();
         detail::DoneCallback* callback;
         if constexpr (std::is_invocable_v<F&, Future>)
             callback = new detail::DoneCallback(*state, [state, fn = std::forward<F>(fn)]() mutable {
@@ -132,6 +138,10 @@ public:
     const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
 
 protected:
+    bool request_cancel(const std::string* message) {
+        state_->require_own_thread();
+        return state_->cancel(message);
+    }
     std::optional<detail::stored_t<T>>& storage() const noexcept {
         return *static_cast<std::optional<detail::stored_t<T>>*>(state_->value_address());
     }

@@ -40,8 +40,20 @@ bool FutureBase::cancel_now(const std::string* message) {
     mark_retrieved();
     if (done()) return false;
     set_cancel_message(message);
-    complete(State::cancelled);
+    settle(State::cancelled);
     return true;
+}
+
+void FutureBase::settle_without_loop(State state) {
+    const Ref<FutureBase> keep(this);
+    ReadyQueue waiting;
+    waiting.splice(waiters_);
+    const bool dropped = !waiting.empty();
+    refs_ += callbacks_;  // as if they were scheduled: each lets go of one
+    state_ = state;
+    while (!waiting.empty())
+        waiting.pop().discard();
+    if (dropped) throw_loop_closed();
 }
 
 void FutureBase::note_unretrieved() noexcept {
@@ -65,7 +77,7 @@ void FutureBase::set_exception(std::exception_ptr exception) {
     require_settable("set_exception");
     if (!exception) throw ValueError("set_exception: the exception is a null pointer");
     store_exception(std::move(exception));
-    complete(State::finished);
+    settle(State::finished);
 }
 
 std::exception_ptr FutureBase::make_cancelled_error() const noexcept {
@@ -118,8 +130,12 @@ void FutureBase::throw_not_settable(const char* operation) const {
     throw_invalid_state();
 }
 
-void FutureBase::add_callback(DoneCallback& callback) noexcept {
+void FutureBase::add_callback(DoneCallback& callback) {
     if (done()) {
+        if (running_loop != loop_ && !is_open(loop_)) [[unlikely]] {
+            delete &callback;
+            throw_loop_closed();
+        }
         add_ref();
         loop_->schedule(callback);
     } else {

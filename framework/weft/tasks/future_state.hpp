@@ -1,6 +1,9 @@
 #pragma once
 // FutureBase: the shared state behind Future and Task, without its value. Its done-callbacks and the tasks that await
 // it are nodes of the ready queue, so completing it moves one list.
+//
+// It may outlive its loop. Once that has closed, completing it drops the callbacks that would be scheduled and throws
+// RuntimeError if there were any, as asyncio does; an exception set then is reported by nobody.
 
 #include <weft/base/exceptions.hpp>
 #include <weft/base/frame_pool.hpp>
@@ -76,13 +79,14 @@ public:
     }
     bool remove_waiter(ReadyNode& node) noexcept { return !done() && waiters_.remove(node); }
     /// The same for a callback of the application's, which this owns until it has run.
-    void add_callback(DoneCallback& callback) noexcept;
+    /// RuntimeError, and the callback is gone, if it would be scheduled on a loop that has closed.
+    void add_callback(DoneCallback& callback);
     bool remove_callback(DoneCallback& callback) noexcept;
 
     /// The value was stored; InvalidStateError if this is done.
     void set_finished() {
         require_pending();
-        complete(State::finished);
+        settle(State::finished);
     }
     void set_exception(std::exception_ptr exception);
     /// Throws what result() throws, unless there is a value. Marks the exception as seen.
@@ -109,9 +113,15 @@ public:
         if (done() || is_task_) [[unlikely]]
             throw_not_settable(operation);
     }
+    /// In debug mode RuntimeError if the loop runs on another thread.
+    void require_own_thread() const {
+        if (running_loop != loop_) [[unlikely]]
+            check_own_thread(loop_);
+    }
 
 protected:
     virtual ~FutureBase();
+    /// While the loop runs or closes.
     void complete(State state) noexcept {
         // Each scheduled callback keeps this alive until it has run. Counted before state_ is written, which shares its
         // word: read after it, the processor waits for the write.
@@ -120,6 +130,13 @@ protected:
         loop_->schedule(waiters_);
         if (exception_) [[unlikely]]
             note_unretrieved();
+    }
+    /// The same for who may come when the loop is gone.
+    void settle(State state) {
+        if (running_loop == loop_ || is_open(loop_)) [[likely]]
+            complete(state);
+        else
+            settle_without_loop(state);
     }
     bool cancel_now(const std::string* message);
     /// Keeps a copy, unless there is no memory for it: the cancellation matters more than its message.
@@ -140,6 +157,7 @@ protected:
     void report_if_unretrieved() noexcept;
 
 private:
+    void settle_without_loop(State state);
     void note_unretrieved() noexcept;
     void copy_cancel_message(const std::string& message) noexcept;
     void forget_unretrieved() noexcept;

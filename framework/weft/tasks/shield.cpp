@@ -33,6 +33,9 @@ void ShieldBase::Node::run() {
 }
 
 void ShieldBase::Node::discard() noexcept {
+    // Out of every queue: nothing is there to take back, neither from the inner future nor from the loop.
+    const Ref<FutureBase> inner = std::move(outer->inner_);
+    if (inner && outer->done()) inner->mark_retrieved();  // as when it is told
     if (std::exchange(holds_outer, false)) outer->release();
 }
 

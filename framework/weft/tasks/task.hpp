@@ -230,8 +230,8 @@ class CurrentTask {
 public:
     explicit CurrentTask(detail::TaskBase* task) noexcept : task_(task) {}
     explicit operator bool() const noexcept { return static_cast<bool>(task_); }
-    bool cancel() { return task_->cancel(nullptr); }
-    bool cancel(const std::string& message) { return task_->cancel(&message); }
+    bool cancel() { return request_cancel(nullptr); }
+    bool cancel(const std::string& message) { return request_cancel(&message); }
     unsigned cancelling() const noexcept { return task_->cancelling(); }
     unsigned uncancel() noexcept { return task_->uncancel(); }
     bool done() const noexcept { return task_->done(); }
@@ -254,6 +254,10 @@ public:
     detail::TaskBase& task() const noexcept { return *task_; }
 
 private:
+    bool request_cancel(const std::string* message) {
+        task_->require_own_thread();
+        return task_->cancel(message);
+    }
     detail::Ref<detail::TaskBase> task_;
 };
 using AnyTask = CurrentTask;
