@@ -109,6 +109,36 @@ TEST_CASE("the handle of call_soon_threadsafe may be cancelled from any thread")
     CHECK(handle.cancelled());
 }
 
+TEST_CASE("the handle of call_soon_threadsafe may be cancelled while debug mode describes and runs it") {
+    auto loop = make_real_loop();
+    loop->set_debug(true);
+    loop->slow_callback_duration = 1h;
+    auto token = std::make_shared<int>(0);
+    for (int round = 0; round < 200; ++round) {
+        Handle handle = loop->call_soon_threadsafe([token] {});
+        std::thread other([&] { handle.cancel(); });
+        loop->stop();
+        loop->run_forever();
+        other.join();
+        CHECK(handle.cancelled());
+        CHECK(token.use_count() == 1);
+    }
+}
+
+TEST_CASE("the handle of call_soon_threadsafe may be cancelled while its loop closes") {
+    auto token = std::make_shared<int>(0);
+    for (int round = 0; round < 50; ++round) {
+        auto loop = make_simulated_loop();
+        Handle handle = loop->call_soon_threadsafe([token] {});
+        CHECK(handle.repr().starts_with("<Handle "));
+        std::thread other([&] { handle.cancel(); });
+        loop->close();
+        other.join();
+        CHECK(handle.repr() == "<Handle cancelled>");
+        CHECK(token.use_count() == 1);
+    }
+}
+
 // Handles are values; nothing converts to one by accident.
 static_assert(std::is_copy_constructible_v<Handle> && std::is_nothrow_move_constructible_v<Handle>);
 static_assert(!std::is_convertible_v<TimerHandle, bool> && !std::is_convertible_v<Handle, TimerHandle>);

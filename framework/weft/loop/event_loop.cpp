@@ -274,7 +274,7 @@ Handle EventLoop::schedule_internal(UniqueFunction<void()> callback) {
 
 Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
     auto state = detail::Ref<detail::HandleState>::adopt(
-        new detail::HandleState(*this, std::move(callback), detail::ContextSlot::copy_of_current(), true));
+        new detail::ThreadsafeHandleState(*this, std::move(callback), detail::ContextSlot::copy_of_current()));
     if (detail::running_loop == this) {
         check_usable();
         state->add_ref();

@@ -47,7 +47,8 @@ void HandleState::run() {
 }
 
 void HandleState::discard() noexcept {
-    callback_ = nullptr;
+    // Unless another thread is just cancelling it, which destroys the callback itself.
+    if (leave_pending(State::finished)) callback_ = nullptr;
     release();
 }
 
@@ -59,7 +60,7 @@ std::string HandleState::text() const {
     switch (state_.load(std::memory_order_relaxed)) {
     case State::cancelled: return "cancelled";
     case State::finished: return "finished";
-    default: return demangle(callback_.target_type().name());
+    default: return demangle(callback_type().name());
     }
 }
 

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <typeinfo>
 
 namespace weft {
 
@@ -72,6 +73,7 @@ protected:
 
     /// State and callback, for describe().
     std::string text() const;
+    virtual const std::type_info& callback_type() const noexcept { return callback_.target_type(); }
 
 private:
     bool leave_pending(State next) noexcept;
@@ -82,6 +84,17 @@ private:
     const bool shared_;  // may be touched by several threads
     ContextSlot context_;
     UniqueFunction<void()> callback_;
+};
+
+/// One that other threads may cancel, also while it is described: it knows the type of its callback by itself.
+class ThreadsafeHandleState final : public HandleState {
+public:
+    ThreadsafeHandleState(EventLoop& loop, UniqueFunction<void()> callback, ContextSlot context) noexcept
+        : HandleState(loop, std::move(callback), std::move(context), true), type_(HandleState::callback_type()) {}
+
+private:
+    const std::type_info& callback_type() const noexcept override { return type_; }
+    const std::type_info& type_;
 };
 
 /// A callback with a deadline; the heap and the ready queue hold a reference while they know it.
