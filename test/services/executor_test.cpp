@@ -421,3 +421,13 @@ TEST_CASE("many calls from many threads all arrive") {
         CHECK(sum == 1999L * 2000);
     });
 }
+
+TEST_CASE("ConcurrentFuture and shutdown_default_executor take any duration as their limit") {
+    ConcurrentFuture<int> never;
+    CHECK(ending_of_call([&] { (void)never.result(0.001s); }) == "TimeoutError");
+    CHECK(ending_of_call([&] { (void)never.exception(0.001s); }) == "TimeoutError");
+    never.set_result(3);
+    CHECK(never.result(0.5s) == 3);
+    CHECK(never.exception(0.5s) == nullptr);
+    run_simulated([]() -> Coro<> { co_await get_running_loop().shutdown_default_executor(0.5s); });
+}

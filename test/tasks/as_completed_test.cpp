@@ -192,3 +192,16 @@ TEST_CASE("as_completed of a future of another loop is a ValueError") {
     CHECK(loop->run_until_complete(body()) == "ValueError");
     foreign[0].set_result(1);  // nothing was left on it
 }
+
+TEST_CASE("as_completed takes any duration as its limit") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const TimePoint begin = loop.time();
+        std::vector<Future<>> futures;
+        futures.push_back(loop.create_future<void>());
+        auto ends = as_completed(futures, 0.5s);
+        const std::string text = co_await ending(ends.next());
+        CHECK(text == "TimeoutError");
+        CHECK(loop.time() == begin + 500ms);
+    });
+}

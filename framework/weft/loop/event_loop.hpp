@@ -11,6 +11,7 @@
 // call_soon_threadsafe() and is_running() is for the thread that runs the loop.
 
 #include <weft/loop/backend.hpp>
+#include <weft/loop/duration.hpp>
 #include <weft/loop/handle.hpp>
 #include <weft/loop/inbox.hpp>
 #include <weft/loop/open_loops.hpp>
@@ -219,6 +220,8 @@ public:
     /// No new work for the default executor; waits until its threads have ended, at most `limit`. Afterwards
     /// run_in_executor(nullptr, ...) throws RuntimeError.
     Coro<void> shutdown_default_executor(std::optional<Duration> limit = std::nullopt);
+    template <detail::FractionalDuration D>
+    Coro<void> shutdown_default_executor(D limit);
 
     // Networking (defined by the io floor)
 

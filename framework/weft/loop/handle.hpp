@@ -12,10 +12,10 @@
 #include <weft/base/ref.hpp>
 #include <weft/base/unique_function.hpp>
 #include <weft/loop/context_slot.hpp>
+#include <weft/loop/duration.hpp>
 #include <weft/loop/ready_queue.hpp>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <typeinfo>
@@ -23,11 +23,6 @@
 namespace weft {
 
 class EventLoop;
-
-/// The clock of every loop; a simulated loop gives it values of its own.
-using Clock = std::chrono::steady_clock;
-using TimePoint = Clock::time_point;
-using Duration = Clock::duration;
 
 namespace detail {
 

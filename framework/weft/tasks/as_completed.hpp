@@ -125,5 +125,10 @@ auto as_completed(R&& awaitables, std::optional<Duration> limit = std::nullopt,
     }
     return AsCompleted<F>(std::move(futures), limit);
 }
+template <std::ranges::input_range R, detail::FractionalDuration D>
+    requires Awaitable<std::ranges::range_value_t<R>>
+auto as_completed(R&& awaitables, D limit, std::source_location location = std::source_location::current()) {
+    return as_completed(std::forward<R>(awaitables), std::optional<Duration>(detail::to_duration(limit)), location);
+}
 
 }  // namespace weft

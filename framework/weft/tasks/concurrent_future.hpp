@@ -135,9 +135,17 @@ public:
         state_->require_value(limit);
         return state_->take();
     }
+    template <detail::FractionalDuration D>
+    T result(D limit) const {
+        return result(std::optional<Duration>(detail::to_duration(limit)));
+    }
     /// The exception or null; waits as result().
     std::exception_ptr exception(std::optional<Duration> limit = std::nullopt) const {
         return state_->exception(limit);
+    }
+    template <detail::FractionalDuration D>
+    std::exception_ptr exception(D limit) const {
+        return exception(std::optional<Duration>(detail::to_duration(limit)));
     }
     /// Calls `fn` once when it is done: on the thread that completes it, or at once. It must not throw.
     void add_done_callback(UniqueFunction<void()> fn) const { state_->add_callback(std::move(fn)); }

@@ -11,7 +11,6 @@
 #include <weft/tasks/task.hpp>
 
 #include <chrono>
-#include <cmath>
 
 namespace weft {
 
@@ -75,17 +74,6 @@ public:
 private:
     T result_;
 };
-
-/// Any duration as the loop's; ValueError for NaN; what is out of range becomes the longest there is.
-template <class Rep, class Period>
-Duration to_duration(std::chrono::duration<Rep, Period> delay) {
-    if constexpr (std::is_floating_point_v<Rep>) {
-        if (std::isnan(delay.count())) throw ValueError("Invalid delay: NaN (not a number)");
-    }
-    using Wide = std::chrono::duration<double>;
-    if (std::chrono::duration_cast<Wide>(delay) >= Wide(Duration::max())) return Duration::max();
-    return std::chrono::duration_cast<Duration>(delay);
-}
 
 }  // namespace detail
 

@@ -284,6 +284,11 @@ Task<T> EventLoop::create_task(Coro<T> coro, std::source_location location) {
     return Task<T>(detail::TypedTask<T>::start(*this, std::move(coro), location));
 }
 
+template <detail::FractionalDuration D>
+Coro<void> EventLoop::shutdown_default_executor(D limit) {
+    return shutdown_default_executor(std::optional<Duration>(detail::to_duration(limit)));
+}
+
 namespace detail {
 
 /// Runs the loop until the future is done; throws if it was stopped first.
