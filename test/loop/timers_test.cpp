@@ -210,3 +210,20 @@ TEST_CASE("rule 7: many timers that are due at once fire by deadline and then in
     }
     CHECK(fired == expected);
 }
+
+TEST_CASE("call_later takes any duration: fractions of a second, and no NaN") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const TimePoint begin = loop.time();
+        TimerHandle half = loop.call_later(0.5s, [] {});
+        TimerHandle negative = loop.call_later(-0.5s, [] {});
+        TimerHandle longest = loop.call_later(std::chrono::duration<double>(1e300), [] {});
+        CHECK(half.when() == begin + 500ms);
+        CHECK(negative.when() == begin - 500ms);
+        CHECK(longest.when() == TimePoint::max());
+        longest.cancel();
+        const std::chrono::duration<double> nan(std::numeric_limits<double>::quiet_NaN());
+        CHECK(ending_of_call([&] { loop.call_later(nan, [] {}); }) == "ValueError");
+        co_return;
+    });
+}

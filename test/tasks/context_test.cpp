@@ -1,6 +1,9 @@
 #include "support/harness.hpp"
 
+#include <algorithm>
+#include <memory>
 #include <thread>
+#include <utility>
 
 using namespace weft;
 using namespace weft::testing;
@@ -270,4 +273,142 @@ TEST_CASE("protocols are called in the context of who made the connection or the
         co_await server.wait_closed();
         CHECK(seen == std::vector<std::string>{"made server", "data server"});
     });
+}
+
+TEST_CASE("rule 118: call_soon_threadsafe, call_later, call_at and done-callbacks take a context, which they run in") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Context context;
+        context.run([] { number.set(0); });
+        Future<int> future = loop.create_future<int>();
+        int result = 0;
+        const auto count = [] { number.set(number.get() + 1); };
+        loop.call_soon_threadsafe(context, count);
+        loop.call_later(context, 1ms, count);
+        loop.call_later(context, 0.0015s, count);
+        loop.call_at(context, loop.time() + 2ms, count);
+        future.add_done_callback(context, count);
+        future.add_done_callback(context, [&result](const Future<int>& done) { result = done.result(); });
+        future.set_result(5);
+        co_await sleep(3ms);
+        CHECK(*context.get(number) == 5);
+        CHECK(result == 5);
+        CHECK(number.get(-1) == -1);
+    });
+}
+
+namespace {
+
+/// Collects what `number` is in the context that a loop's exception handler runs in.
+class NumbersInHandler {
+public:
+    explicit NumbersInHandler(EventLoop& loop) {
+        loop.set_exception_handler([seen = seen_](EventLoop&, const ExceptionContext& context) {
+            seen->push_back(context.message.substr(0, context.message.find(' ')) + " " + std::to_string(number.get(0)));
+        });
+    }
+    std::vector<std::string> take() { return std::exchange(*seen_, {}); }
+
+private:
+    std::shared_ptr<std::vector<std::string>> seen_ = std::make_shared<std::vector<std::string>>();
+};
+
+Coro<> set_and_fail(int value) {
+    number.set(value);
+    throw ValueError("x");
+    co_return;
+}
+
+Coro<> set_and_wait(int value) {
+    number.set(value);
+    co_await sleep(1h);
+}
+
+}  // namespace
+
+TEST_CASE("the exception handler runs in the context of the callback that failed") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        NumbersInHandler numbers(loop);
+        const auto fail = [] { throw ValueError("x"); };
+        number.set(1);
+        Context context;
+        context.run([] { number.set(9); });
+        Future<> future = loop.create_future<void>();
+        loop.call_soon(fail);
+        loop.call_soon(context, fail);
+        loop.call_soon_threadsafe(context, fail);
+        loop.call_later(context, 1ms, fail);
+        future.add_done_callback(fail);
+        future.add_done_callback(context, fail);
+        number.set(2);
+        future.set_result();
+        co_await sleep(2ms);
+        CHECK(numbers.take() == std::vector<std::string>{"Exception 1", "Exception 9", "Exception 9", "Exception 1",
+                                                         "Exception 9", "Exception 9"});
+    });
+}
+
+TEST_CASE("a callback whose context is entered already is reported, and does not run") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Reports reports(loop);
+        Context context;
+        bool ran = false;
+        loop.call_soon(context,
+                       [&loop, &ran, context] { detail::bind_context(loop, context, [&ran] { ran = true; })(); });
+        co_await turns(2);
+        CHECK_FALSE(ran);
+        REQUIRE(reports.size() == 1);
+        CHECK(error_text(reports[0].exception) == "RuntimeError: cannot enter context: it is already entered");
+    });
+}
+
+TEST_CASE("the exception handler runs in the context of the task whose exception was never retrieved") {
+    run_simulated([]() -> Coro<> {
+        NumbersInHandler numbers(get_running_loop());
+        number.set(1);
+        Context context;
+        {
+            Task<> own = create_task(set_and_fail(7));
+            Task<> given = create_task(set_and_fail(8), TaskOptions().context(context));
+            co_await turns(2);
+        }
+        std::vector<std::string> seen = numbers.take();
+        std::sort(seen.begin(), seen.end());
+        CHECK(seen == std::vector<std::string>{"Task 7", "Task 8"});
+    });
+}
+
+TEST_CASE("the exception handler runs in the context of the task that is destroyed while it is pending") {
+    auto loop = make_simulated_loop();
+    NumbersInHandler numbers(*loop);
+    (void)loop->create_task(set_and_wait(7));
+    loop->stop();
+    loop->run_forever();
+    loop->close();
+    CHECK(numbers.take() == std::vector<std::string>{"Task 7"});
+}
+
+TEST_CASE("the exception handler runs in the context of the task that fails while the run ends") {
+    auto holder = make_simulated_loop();
+    NumbersInHandler numbers(*holder);
+    const auto failing = []() -> Coro<> {
+        try {
+            co_await set_and_wait(7);
+        } catch (const CancelledError&) {
+            throw ValueError("in cleanup");
+        }
+    };
+    const auto body = [&]() -> Coro<> {
+        number.set(1);
+        (void)create_task(failing());
+        co_await turns(2);
+    };
+    RunOptions options;
+    options.loop_factory([&] { return std::move(holder); });
+    Runner runner(std::move(options));
+    runner.run(body());
+    runner.close();
+    CHECK(numbers.take() == std::vector<std::string>{"unhandled 7"});
 }

@@ -366,8 +366,16 @@ void EventLoop::log(std::string_view line) {
 void EventLoop::default_exception_handler(const ExceptionContext& context) {
     std::string text = context.message.empty() ? "Unhandled exception in event loop" : context.message;
     if (!context.task.empty()) text += "\n  task: " + context.task;
+    if (!context.future.empty()) text += "\n  future: " + context.future;
+    if (context.created_at.line() != 0)
+        text += std::string("\n  created at: ") + context.created_at.file_name() + ":" +
+                std::to_string(context.created_at.line());
     if (context.exception) text += "\n  exception: " + describe_exception(context.exception);
     log(text);
+}
+
+void detail::report_callback_error(EventLoop& loop, const std::exception_ptr& error, const std::type_info& type) {
+    loop.report_error(error, [&] { return ExceptionContext("Exception in callback " + demangle(type.name()), error); });
 }
 
 void EventLoop::call_exception_handler(const ExceptionContext& context) {

@@ -10,6 +10,7 @@
 // callbacks that were ready at that moment; what they schedule runs in the next iteration. Everything except
 // call_soon_threadsafe() and is_running() is for the thread that runs the loop.
 
+#include <weft/base/exceptions.hpp>
 #include <weft/loop/backend.hpp>
 #include <weft/loop/duration.hpp>
 #include <weft/loop/handle.hpp>
@@ -35,6 +36,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -76,6 +78,10 @@ public:
     std::string message;           ///< what went wrong, in asyncio's words
     std::exception_ptr exception;  ///< the exception, if there was one
     std::string task;              ///< the name of the task concerned, if any
+    /// The task or future concerned as its repr() shows it, if any; of a pending task that says where it waits.
+    std::string future;
+    /// Where the task concerned was made; its line is 0 if that is not known.
+    std::source_location created_at{};
 };
 
 /// Decides how a task is made: gets the options that create_task() was given, and returns those to use.
@@ -112,11 +118,18 @@ auto bind_callback(F&& fn, Args&&... args) {
         };
 }
 
-/// The same, to run in `context`, a Context (which is not known here).
-template <class C, class F, class... Args>
-auto bind_context(const C& context, F&& fn, Args&&... args) {
-    return [context, bound = bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)]() mutable {
-        context.run(bound);
+/// Tells the exception handler what a callback threw, whose type is `type`.
+void report_callback_error(EventLoop& loop, const std::exception_ptr& error, const std::type_info& type);
+
+/// `fn`, to run in `context`, a Context (which is not known here). What it throws is reported there, too.
+template <class C, class F>
+auto bind_context(EventLoop& loop, const C& context, F fn) {
+    return [&loop, context, fn = std::move(fn)]() mutable {
+        run_guarded([&] { context.run(fn); },
+                    [&](const std::exception_ptr& error) {
+                        // If that cannot be entered now, which is the error then, this throws it to who called.
+                        context.run([&] { report_callback_error(loop, error, typeid(F)); });
+                    });
     };
 }
 
@@ -167,13 +180,20 @@ public:
     template <class F, class... Args>
         requires detail::Callback<F, Args...>
     Handle call_soon(const Context& context, F&& fn, Args&&... args) {
-        return call_soon(detail::bind_context(context, std::forward<F>(fn), std::forward<Args>(args)...));
+        return schedule_callback(detail::bind_context(
+            *this, context, detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)));
     }
     /// As call_soon(), from any thread; wakes the loop if it waits.
     template <class F, class... Args>
         requires detail::Callback<F, Args...>
     Handle call_soon_threadsafe(F&& fn, Args&&... args) {
         return schedule_threadsafe(detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
+    }
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    Handle call_soon_threadsafe(const Context& context, F&& fn, Args&&... args) {
+        return schedule_threadsafe(detail::bind_context(
+            *this, context, detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)));
     }
     /// Runs `fn(args...)` once `delay` has passed; a delay that is not positive means the next iteration, after what
     /// is ready by then.
@@ -182,11 +202,33 @@ public:
     TimerHandle call_later(Duration delay, F&& fn, Args&&... args) {
         return schedule_timer(after(delay), detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
     }
+    template <detail::FractionalDuration D, class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_later(D delay, F&& fn, Args&&... args) {
+        return call_later(detail::to_duration(delay), std::forward<F>(fn), std::forward<Args>(args)...);
+    }
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_later(const Context& context, Duration delay, F&& fn, Args&&... args) {
+        return call_at(context, after(delay), std::forward<F>(fn), std::forward<Args>(args)...);
+    }
+    template <detail::FractionalDuration D, class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_later(const Context& context, D delay, F&& fn, Args&&... args) {
+        return call_later(context, detail::to_duration(delay), std::forward<F>(fn), std::forward<Args>(args)...);
+    }
     /// Runs `fn(args...)` when time() reaches `when`. Equal times run in the order of the calls.
     template <class F, class... Args>
         requires detail::Callback<F, Args...>
     TimerHandle call_at(TimePoint when, F&& fn, Args&&... args) {
         return schedule_timer(when, detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...));
+    }
+    template <class F, class... Args>
+        requires detail::Callback<F, Args...>
+    TimerHandle call_at(const Context& context, TimePoint when, F&& fn, Args&&... args) {
+        return schedule_timer(
+            when, detail::bind_context(*this, context,
+                                       detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)));
     }
     /// time() + delay, kept within the clock's range.
     TimePoint after(Duration delay) const noexcept;

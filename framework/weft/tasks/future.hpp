@@ -110,17 +110,13 @@ public:
     /// `fn` takes the future or nothing.
     template <class F>
     detail::DoneCallbackId add_done_callback(F&& fn) {
-        detail::FutureBase* state = state_.get();
-        state->require_own_thread();
-        detail::DoneCallback* callback;
-        if constexpr (std::is_invocable_v<F&, Future>)
-            callback = new detail::DoneCallback(*state, [state, fn = std::forward<F>(fn)]() mutable {
-                fn(Future(detail::Ref<detail::FutureBase>(state)));
-            });
-        else
-            callback = new detail::DoneCallback(*state, std::forward<F>(fn));
-        state->add_callback(*callback);
-        return detail::DoneCallbackId(callback);
+        return register_callback(bind_done_callback(std::forward<F>(fn)));
+    }
+    /// The same in `context` instead of a copy of the current one.
+    template <class F>
+    detail::DoneCallbackId add_done_callback(const Context& context, F&& fn) {
+        return register_callback(
+            detail::bind_context(state_->loop(), context, bind_done_callback(std::forward<F>(fn))));
     }
     /// How many were removed: 0 once the future is done. (Lambdas do not compare, so the registration names it.)
     std::size_t remove_done_callback(detail::DoneCallbackId id) {
@@ -138,6 +134,21 @@ public:
     const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
 
 protected:
+    template <class F>
+    auto bind_done_callback(F&& fn) const {
+        if constexpr (std::is_invocable_v<F&, Future>)
+            return [state = state_.get(), fn = std::forward<F>(fn)]() mutable {
+                fn(Future(detail::Ref<detail::FutureBase>(state)));
+            };
+        else
+            return std::decay_t<F>(std::forward<F>(fn));
+    }
+    detail::DoneCallbackId register_callback(UniqueFunction<void()> fn) {
+        state_->require_own_thread();
+        auto* callback = new detail::DoneCallback(*state_, std::move(fn));
+        state_->add_callback(*callback);
+        return detail::DoneCallbackId(callback);
+    }
     bool request_cancel(const std::string* message) {
         state_->require_own_thread();
         return state_->cancel(message);

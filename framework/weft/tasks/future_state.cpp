@@ -17,8 +17,11 @@ void FutureBase::report_if_unretrieved() noexcept {
 void FutureBase::report_unretrieved() noexcept {
     mark_retrieved();
     try {
-        loop_->report_error(exception_,
-                            [&] { return ExceptionContext("Future exception was never retrieved", exception_); });
+        loop_->report_error(exception_, [&] {
+            ExceptionContext context("Future exception was never retrieved", exception_);
+            context.future = FutureBase::repr({});
+            return context;
+        });
     } catch (...) {
         // An interrupt cannot leave a destructor; the report was made.
     }
@@ -158,11 +161,8 @@ void DoneCallback::run() {
     } finish{this};
     const ContextScope scope(context_);
     run_guarded([this] { callback_(); },
-                [this](std::exception_ptr error) {
-                    future_->loop().report_error(error, [&] {
-                        return ExceptionContext("Exception in callback " + demangle(callback_.target_type().name()),
-                                                error);
-                    });
+                [this](const std::exception_ptr& error) {
+                    report_callback_error(future_->loop(), error, callback_.target_type());
                 });
 }
 

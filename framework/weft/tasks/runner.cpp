@@ -119,9 +119,11 @@ void Runner::cancel_all_tasks() {
         loop.run_forever();
     for (AnyTask& task : left) {
         if (task.cancelled()) continue;
-        if (std::exception_ptr error = task.task().exception())
+        if (std::exception_ptr error = task.task().exception()) {
+            const detail::ContextScope scope(task.task().context_slot());
             loop.call_exception_handler(
-                ExceptionContext("unhandled exception during weft::run() shutdown", error, task.name()));
+                task.task().error_context("unhandled exception during weft::run() shutdown", error));
+        }
     }
 }
 

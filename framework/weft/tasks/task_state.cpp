@@ -197,12 +197,19 @@ void TaskBase::note_unwound(const PromiseBase& coroutine) noexcept {
     }
 }
 
+ExceptionContext TaskBase::error_context(std::string message, std::exception_ptr exception) const {
+    ExceptionContext context(std::move(message), std::move(exception), task_name());
+    context.future = describe();
+    context.created_at = spawned_at();
+    return context;
+}
+
 void TaskBase::report_unretrieved() noexcept {
     mark_retrieved();
     try {
-        loop().report_error(peek_exception(), [&] {
-            return ExceptionContext("Task exception was never retrieved", peek_exception(), task_name());
-        });
+        const ContextScope scope(context_slot());
+        loop().report_error(peek_exception(),
+                            [&] { return error_context("Task exception was never retrieved", peek_exception()); });
     } catch (...) {
         // An interrupt cannot leave a destructor; the report was made.
     }
@@ -210,8 +217,8 @@ void TaskBase::report_unretrieved() noexcept {
 
 void TaskBase::destroy_pending() noexcept {
     try {
-        loop().report_error(
-            nullptr, [&] { return ExceptionContext("Task was destroyed but it is pending!", nullptr, task_name()); });
+        const ContextScope scope(context_slot());
+        loop().report_error(nullptr, [&] { return error_context("Task was destroyed but it is pending!", nullptr); });
     } catch (...) {
         // An interrupt cannot stop the loop from closing; the report was made.
     }

@@ -141,6 +141,9 @@ public:
         return extras_ ? &extras_->error_trace : nullptr;
     }
 
+    /// What the exception handler is told about this task.
+    ExceptionContext error_context(std::string message, std::exception_ptr exception) const;
+
     // TaskRecord
     std::string task_name() const final;
     std::string_view task_state() const noexcept final;
