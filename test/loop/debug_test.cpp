@@ -1,6 +1,8 @@
 // Debug mode, the logger and the exception handler.
 #include "support/harness.hpp"
 
+#include <weft/loop/slow_callback_timer.hpp>
+
 #include <cstdlib>
 #include <thread>
 
@@ -160,4 +162,71 @@ TEST_CASE("in debug mode a coroutine that nothing awaited is logged, with its na
         CHECK(lines[0].find("was never awaited; it was dropped in <Task running name='forgetful'") !=
               std::string::npos);
     }
+}
+
+TEST_CASE("rule 22: a callback that the ready queue does not run is logged if it is slow, in debug mode only") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> lines;
+    loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+    loop->slow_callback_duration = Duration::zero();
+    { const detail::SlowCallbackTimer timer(*loop, "Protocol.data_received()"); }
+    CHECK(lines.empty());
+    loop->set_debug(true);
+    { const detail::SlowCallbackTimer timer(*loop, "Protocol.data_received()"); }
+    loop->slow_callback_duration = 1h;
+    { const detail::SlowCallbackTimer timer(*loop, "Protocol.eof_received()"); }
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].starts_with("Executing <Protocol.data_received()> took 0."));
+    CHECK(lines[0].ends_with(" seconds"));
+}
+
+TEST_CASE("the default exception handler writes the future and where its task was made, if it is told") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> lines;
+    loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+    const auto fails = []() -> Coro<> {
+        throw ValueError("x");
+        co_return;
+    };
+    const auto waits = []() -> Coro<> { co_await sleep(1h); };
+    { Task<> failed = loop->create_task(fails(), TaskOptions().name("failing")); }
+    { Task<> pending = loop->create_task(waits(), TaskOptions().name("waiting")); }
+    {
+        Future<> future = loop->create_future<void>();
+        future.set_exception(ValueError("y"));
+    }
+    loop->stop();
+    loop->run_forever();
+    loop->close();
+    REQUIRE(lines.size() == 3);
+    CHECK(lines[0] == "Future exception was never retrieved\n"
+                      "  future: <Future finished exception=weft::ValueError: y>\n"
+                      "  exception: weft::ValueError: y");
+    CHECK(lines[1].starts_with("Task exception was never retrieved\n  task: failing\n"
+                               "  future: <Task finished name='failing'"));
+    CHECK(lines[2].starts_with("Task was destroyed but it is pending!\n  task: waiting\n"
+                               "  future: <Task pending name='waiting'"));
+    CHECK(lines[2].find(" wait_for=<sleep>>\n") != std::string::npos);
+    for (std::size_t i : {1, 2}) {
+        CHECK(lines[i].find("\n  created at: ") != std::string::npos);
+        CHECK(lines[i].find("debug_test.cpp:") != std::string::npos);
+    }
+}
+
+TEST_CASE("the tasks of a loop that runs on another thread are not to be read; in debug mode RuntimeError") {
+    auto loop = make_real_loop();
+    loop->set_debug(true);
+    std::string all, current;
+    loop->call_soon([&] {
+        std::thread([&] {
+            all = ending_of_call([&] { (void)all_tasks(*loop); });
+            current = ending_of_call([&] { (void)current_task(*loop); });
+        }).join();
+        loop->stop();
+    });
+    loop->run_forever();
+    CHECK(all == "RuntimeError");
+    CHECK(current == "RuntimeError");
+    CHECK(all_tasks(*loop).empty());
+    CHECK_FALSE(current_task(*loop));
 }

@@ -2,6 +2,7 @@
 #include "support/harness.hpp"
 
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <thread>
 #include <unistd.h>
@@ -286,4 +287,17 @@ TEST_CASE("a Ctrl-C that comes as the main task ends is not lost: KeyboardInterr
     };
     CHECK(ending_of_call([&] { runner.run(body()); }) == "KeyboardInterrupt");
     CHECK(ending_of_call([&] { runner.run(turns(3)); }) == "ok");
+}
+
+TEST_CASE("WEFT_DEBUG: where no loop runs, a coroutine that nothing awaited is written to standard error") {
+    CapturedStderr captured;
+    { Coro<int> dropped = gives(1); }
+    ::setenv("WEFT_DEBUG", "1", 1);
+    { Coro<> dropped = inner_failure(); }
+    ::unsetenv("WEFT_DEBUG");
+    const std::string text = captured.text();
+    CHECK(text.starts_with("coroutine '"));
+    CHECK(text.find("inner_failure") != std::string::npos);
+    CHECK(text.find("gives") == std::string::npos);
+    CHECK(text.ends_with("was never awaited\n"));
 }

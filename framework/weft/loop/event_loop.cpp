@@ -59,8 +59,7 @@ EventLoop::EventLoop(std::unique_ptr<Backend> backend)
       registries_(std::make_unique<Registries>()),
       inbox_(std::make_shared<detail::Inbox>(*backend_)) {
     detail::forget_loops_in_forked_children();
-    const char* debug = std::getenv("WEFT_DEBUG");
-    set_debug(debug && *debug);
+    set_debug(detail::debug_in_environment());
     backend_->attach(*this);
 }
 
@@ -78,6 +77,11 @@ std::string EventLoop::repr() const {
 EventLoop::~EventLoop() {
     assert(!is_running());
     if (!closed_) close();
+}
+
+bool detail::debug_in_environment() noexcept {
+    const char* debug = std::getenv("WEFT_DEBUG");
+    return debug && *debug;
 }
 
 void detail::throw_no_running_loop() {
@@ -200,12 +204,15 @@ void EventLoop::run_timed(detail::ReadyNode& node) {
     const std::string what = node.describe();
     const TimePoint begin = Clock::now();
     node.run();
+    log_if_slow(what, begin);
+}
+
+void EventLoop::log_if_slow(std::string_view what, TimePoint begin) {
     const Duration took = Clock::now() - begin;
-    if (took >= slow_callback_duration) {
-        char seconds[32];
-        std::snprintf(seconds, sizeof seconds, "%.3f", std::chrono::duration<double>(took).count());
-        log("Executing " + what + " took " + seconds + " seconds");
-    }
+    if (took < slow_callback_duration) return;
+    char seconds[32];
+    std::snprintf(seconds, sizeof seconds, "%.3f", std::chrono::duration<double>(took).count());
+    log("Executing " + std::string(what) + " took " + seconds + " seconds");
 }
 
 void EventLoop::close() {

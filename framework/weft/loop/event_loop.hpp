@@ -92,6 +92,7 @@ using ExceptionHandler = std::function<void(EventLoop&, const ExceptionContext&)
 namespace detail {
 
 class FutureBase;
+class SlowCallbackTimer;
 
 /// Futures whose exception nobody has looked at; each is reported when it ends or the loop closes. They link
 /// themselves.
@@ -375,8 +376,8 @@ public:
         call_exception_handler(*context);
     }
 
-    /// Debug mode: calls from a wrong thread throw RuntimeError, callbacks that take slow_callback_duration are logged.
-    /// On from the start if the environment has a non-empty WEFT_DEBUG.
+    /// Debug mode: calls from a wrong thread throw RuntimeError, callbacks that take slow_callback_duration are logged,
+    /// and so are coroutines that nobody awaited. On from the start if the environment has a non-empty WEFT_DEBUG.
     void set_debug(bool enabled) noexcept {
         debug_ = enabled;
         note_special();
@@ -452,6 +453,8 @@ private:
     void report_by_default(const ExceptionContext& context);
     void note_special() noexcept { special_ = closed_ || debug_ || task_factory_; }
     void check_usable_slow() const;
+    friend class detail::SlowCallbackTimer;
+    void log_if_slow(std::string_view what, TimePoint begin);
     void check_running() const;
     void run_once();
     void poll_backend();
@@ -500,6 +503,13 @@ inline EventLoop& get_running_loop() {
         detail::throw_no_running_loop();
     return *detail::running_loop;
 }
+
+namespace detail {
+
+/// True if the environment asks for debug mode.
+bool debug_in_environment() noexcept;
+
+}  // namespace detail
 
 inline detail::ContextSlot* detail::current_context() noexcept {
     if (context_override) return context_override;

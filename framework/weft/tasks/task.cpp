@@ -53,7 +53,18 @@ CurrentTask current_task() {
     return current_task(get_running_loop());
 }
 
+namespace {
+
+/// What a loop runs is known on its thread only.
+void check_readable_here(EventLoop& loop) {
+    if (detail::running_loop != &loop) [[unlikely]]
+        detail::check_own_thread(&loop);
+}
+
+}  // namespace
+
 CurrentTask current_task(EventLoop& loop) {
+    check_readable_here(loop);
     return CurrentTask(static_cast<detail::TaskBase*>(loop.current_task()));
 }
 
@@ -62,6 +73,7 @@ std::vector<AnyTask> all_tasks() {
 }
 
 std::vector<AnyTask> all_tasks(EventLoop& loop) {
+    check_readable_here(loop);
     std::vector<AnyTask> tasks;
     detail::TaskTable& table = loop.task_table();
     tasks.reserve(table.size());

@@ -264,10 +264,13 @@ using AnyTask = CurrentTask;
 
 /// The task that runs now; false in a plain callback. RuntimeError if no loop runs on this thread.
 CurrentTask current_task();
-/// The task that runs now on `loop`, which need not be this thread's.
+/// The task that runs now on `loop`. On its thread, or while it does not run; unlike asyncio's, not from another
+/// thread: ask the loop there, through call_soon_threadsafe() or run_coroutine_threadsafe(). In debug mode that is a
+/// RuntimeError.
 CurrentTask current_task(EventLoop& loop);
-/// The tasks of the loop that are not done, in the order they were made.
+/// The tasks of the running loop that are not done, in the order they were made.
 std::vector<AnyTask> all_tasks();
+/// Those of `loop`; from where, see current_task(loop).
 std::vector<AnyTask> all_tasks(EventLoop& loop);
 
 template <class T>

@@ -1,6 +1,7 @@
 #include <weft/tasks/task_state.hpp>
 
 #include <algorithm>
+#include <cstdio>
 
 namespace weft::detail {
 
@@ -44,10 +45,14 @@ void PromiseBase::unhandled_exception() noexcept {
 
 void PromiseBase::note_never_awaited() const noexcept {
     EventLoop* loop = running_loop;
-    if (!loop || !loop->get_debug()) return;
+    if (loop ? !loop->get_debug() : !debug_in_environment()) return;
     try {
         std::string text = std::string("coroutine '") + location_.function_name() + "' (" + location_.file_name() +
                            ":" + std::to_string(location_.line()) + ") was never awaited";
+        if (!loop) {
+            std::fprintf(stderr, "%s\n", text.c_str());
+            return;
+        }
         if (const auto* task = static_cast<TaskBase*>(loop->current_task()))
             text += "; it was dropped in " + task->describe();
         loop->log(text);

@@ -65,7 +65,8 @@ public:
     }
     /// False while nothing has awaited it.
     bool was_started() const noexcept { return task_ != nullptr; }
-    /// A coroutine is dropped that nothing has awaited: in debug mode the loop's log says so.
+    /// A coroutine is dropped that nothing has awaited: in debug mode the loop's log says so, or, where no loop runs
+    /// and the environment asks for debug mode, standard error.
     void note_never_awaited() const noexcept;
 
 protected:
