@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import pathlib
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -176,6 +177,49 @@ class TlsInterop(unittest.IsolatedAsyncioTestCase):
                 reader, writer = await asyncio.open_connection("localhost", port, ssl=self.client_context())
                 async with asyncio.timeout(LIMIT):
                     await reader.readexactly(1)
+
+    # Python's blocking sockets, which can offer a session under another name
+
+    def visit(self, port, name, session=None, newest=None):
+        """A session to resume, and whether `session` was; the connection's error if there is one."""
+        context = self.plain_context
+        context.maximum_version = newest or ssl.TLSVersion.MAXIMUM_SUPPORTED
+        with socket.create_connection(("127.0.0.1", port), LIMIT) as plain:
+            with context.wrap_socket(plain, server_hostname=name, session=session) as connection:
+                connection.sendall(b"hello")
+                if connection.recv(5) != b"hello":
+                    raise ConnectionError("no echo")
+                return connection.session, connection.session_reused
+
+    async def test_a_session_belongs_to_the_name_it_was_made_with(self):
+        refused = (ssl.SSLError, ConnectionError)
+        for newest in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(newest=newest.name):
+                self.plain_context = ssl.create_default_context(cafile=str(self.files.ca))
+                self.plain_context.check_hostname = False
+                async with weft_server(self.files, "names") as port:
+                    session, _ = await asyncio.to_thread(self.visit, port, "localhost", None, newest)
+                    _, reused = await asyncio.to_thread(self.visit, port, "localhost", session, newest)
+                    self.assertTrue(reused)
+                    with self.assertRaises(refused):
+                        await asyncio.to_thread(self.visit, port, "strict.test", None, newest)
+                    if newest == ssl.TLSVersion.TLSv1_3:
+                        with self.assertRaises(refused):
+                            await asyncio.to_thread(self.visit, port, "strict.test", session, newest)
+                    else:
+                        # To OpenSSL the name of a resumed TLS 1.2 connection is the session's.
+                        await asyncio.to_thread(self.visit, port, "strict.test", session, newest)
+                    self.plain_context.load_cert_chain(*self.files.client)
+                    await asyncio.to_thread(self.visit, port, "strict.test", None, newest)
+
+    async def test_a_name_may_ask_for_a_newer_version(self):
+        self.plain_context = ssl.create_default_context(cafile=str(self.files.ca))
+        self.plain_context.check_hostname = False
+        async with weft_server(self.files, "names") as port:
+            await asyncio.to_thread(self.visit, port, "new.test")
+            with self.assertRaisesRegex(ssl.SSLError, "(?i)protocol version"):
+                await asyncio.to_thread(self.visit, port, "new.test", None, ssl.TLSVersion.TLSv1_2)
+            await asyncio.to_thread(self.visit, port, "localhost", None, ssl.TLSVersion.TLSv1_2)
 
     # asyncio as the server
 

@@ -1,11 +1,12 @@
 // The Weft end of the TLS interop tests; tls_interop.py runs it.
 //
-//     tls_peer server CERTIFICATE KEY CA [starttls|mtls]     prints `port N`; echoes until SIGTERM
+//     tls_peer server CERTIFICATE KEY CA [starttls|mtls|names]     prints `port N`; echoes until SIGTERM
 //     tls_peer client PORT CA BYTES|line [starttls|mtls CERTIFICATE KEY]
 //
 // The client sends so many bytes, or a line that reads the same from both ends, compares what comes back, and prints
 // `ok VERSION CIPHER ALPN` when the connection has been closed in order, or `failed ERROR`. With starttls both talk
-// plain first: STARTTLS, then READY.
+// plain first: STARTTLS, then READY. With names the server asks who wants strict.test for a certificate, and who wants
+// new.test for TLS 1.3.
 #include <weft/weft.hpp>
 
 #include <algorithm>
@@ -111,6 +112,17 @@ int run_server(const std::vector<std::string>& arguments) {
     const std::string mode = arguments.size() > 3 ? arguments[3] : "";
     context.set_alpn_protocols({"weft", "echo"});
     if (mode == "mtls") context.load_verify_locations(arguments.at(2)).verify_mode(TlsVerify::required);
+    if (mode == "names") {
+        TlsContext strict = TlsContext::server(arguments.at(0), arguments.at(1));
+        strict.load_verify_locations(arguments.at(2)).verify_mode(TlsVerify::required);
+        TlsContext recent = TlsContext::server(arguments.at(0), arguments.at(1));
+        recent.minimum_version(TlsVersion::tls1_3);
+        context.set_servername_callback([strict, recent](const std::string& name) -> std::optional<TlsContext> {
+            if (name == "strict.test") return strict;
+            if (name == "new.test") return recent;
+            return std::nullopt;
+        });
+    }
     return run(serve(EchoSettings(context, mode == "starttls")));
 }
 

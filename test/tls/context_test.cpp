@@ -1,6 +1,8 @@
 // What a TlsContext sets, as connections see it.
 #include "tls/tls_support.hpp"
 
+#include <cstdlib>
+
 using namespace weft;
 using namespace weft::testing;
 
@@ -131,6 +133,35 @@ TEST_CASE("mTLS: a required client certificate is verified and shown to the serv
         serving.verify_mode(TlsVerify::optional);
         const Agreement anonymous = co_await agree(serving, with(client_tls()));
         CHECK_FALSE(anonymous.server.peer_certificate);
+    });
+}
+
+TEST_CASE("a key that is encrypted needs its password") {
+    const Certificates& files = Certificates::instance();
+    const std::string key = files / "encrypted.key";
+    const std::string command =
+        "openssl ec -aes256 -passout pass:secret -in '" + files.key("server") + "' -out '" + key + "' 2> /dev/null";
+    REQUIRE(std::system(command.c_str()) == 0);
+    CHECK(ending_of_call([&] { TlsContext::server(files.chain("server"), key, "wrong"); }) == "TlsError");
+    CHECK(ending_of_call([&] { TlsContext::server(files.chain("server"), key); }) == "TlsError");
+    run_on_each_backend([&]() -> Coro<> {
+        const TlsContext serving = TlsContext::server(files.chain("server"), key, "secret");
+        const Agreement agreed = co_await agree(serving, with(client_tls()));
+        CHECK(agreed.client.peer_certificate->subject == "CN=localhost");
+    });
+}
+
+TEST_CASE("what is TLS's alone is refused without it") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto handler = [](StreamReader, StreamWriter) {};
+        const ServerOptions server = ServerOptions().tls_shutdown_timeout(1s);
+        const auto served = co_await error_of(start_server(handler, "127.0.0.1", 0, server));
+        CHECK(error_text(served) == "ValueError: tls_shutdown_timeout is only meaningful with tls");
+        const ConnectionOptions client = ConnectionOptions().tls_handshake_timeout(1s);
+        const auto connected = co_await error_of(open_connection("127.0.0.1", 1, client));
+        CHECK(error_text(connected) == "ValueError: tls_handshake_timeout is only meaningful with tls");
+        const auto named = co_await error_of(open_connection("127.0.0.1", 1, ConnectionOptions().server_hostname("x")));
+        CHECK(error_text(named) == "ValueError: server_hostname is only meaningful with tls");
     });
 }
 

@@ -318,3 +318,22 @@ TEST_CASE("rule 104: close_clients reaches a connection that was upgraded") {
         co_await close_server(server);
     });
 }
+
+TEST_CASE("start_tls refuses while another coroutine reads, who would be given the handshake") {
+    run_on_each_backend([]() -> Coro<> {
+        Server server = co_await start_server(tls_echo, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+        Task<Bytes> reading =
+            create_task([](StreamReader from) -> Coro<Bytes> { co_return co_await from.read(10); }, reader);
+        co_await turns(2);
+        const auto options = StartTlsOptions().server_hostname("localhost");
+        const auto refused = co_await error_of(writer.start_tls(client_tls(), options));
+        CHECK(error_text(refused) == "RuntimeError: start_tls() called while another coroutine is waiting to read");
+        writer.write("still plain");
+        const Bytes answer = co_await reading;
+        CHECK(answer == "still plai");
+        writer.close();
+        co_await writer.wait_closed();
+        co_await close_server(server);
+    });
+}

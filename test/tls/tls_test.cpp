@@ -1,5 +1,9 @@
 #include "tls/tls_support.hpp"
 
+#include <array>
+#include <cstdio>
+#include <functional>
+
 using namespace weft;
 using namespace weft::testing;
 
@@ -580,6 +584,215 @@ TEST_CASE("TLS: closing the loop in the middle of everything leaks nothing") {
             loop->stop();
             loop->run_forever();
         }
+        loop->close();
+    }
+}
+
+namespace {
+
+/// A TLS client by callbacks, whose reactions a test gives.
+class Talker : public Protocol {
+public:
+    void connection_made(std::shared_ptr<Transport> transport) override { transport_ = std::move(transport); }
+    void data_received(std::span<const std::byte> data) override {
+        received.append(data);
+        ++calls;
+        if (on_data) on_data(*transport_);
+    }
+    bool eof_received() override {
+        ended = true;
+        return false;
+    }
+    void pause_writing() override {
+        if (on_pause) on_pause(*transport_);
+    }
+    void connection_lost(std::exception_ptr error) override {
+        lost = true;
+        reason = std::move(error);
+    }
+    std::function<void(Transport&)> on_data;
+    std::function<void(Transport&)> on_pause;
+    Bytes received;
+    int calls = 0;
+    bool ended = false;
+    bool lost = false;
+    std::exception_ptr reason;
+
+private:
+    std::shared_ptr<Transport> transport_;
+};
+
+}  // namespace
+
+TEST_CASE("TLS: what is written in pause_writing follows what made it pause") {
+    run_on_each_backend([]() -> Coro<> {
+        std::string seen;
+        std::exception_ptr server_error;
+        const auto handler = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            co_await sleep(20ms);
+            const Bytes data = co_await reader.read(-1);
+            seen = data.str();
+            writer.close();
+            server_error = co_await error_of(writer.wait_closed());
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const auto factory = [] { return std::make_shared<Talker>(); };
+        auto [transport, talker] = co_await get_running_loop().create_connection(
+            factory, "localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls()));
+        int pauses = 0;
+        talker->on_pause = [&pauses](Transport& to) {
+            if (++pauses > 1) return;
+            to.write("too slow");
+            to.close();
+        };
+        const std::string much(6'000'000, 'x');
+        transport->write(much);
+        CHECK(pauses == 1);
+        while (!talker->lost)
+            co_await sleep(1ms);
+        CHECK_FALSE(talker->reason);
+        co_await close_server(server);
+        CHECK((seen == much + "too slow"));
+        CHECK_FALSE(server_error);
+    });
+}
+
+TEST_CASE("TLS: after abort() the protocol is told nothing but the end") {
+    run_on_each_backend([]() -> Coro<> {
+        const auto handler = [](StreamReader, StreamWriter writer) -> Coro<> {
+            writer.write(std::string(200'000, 'x'));
+            writer.close();
+            (void)co_await error_of(writer.wait_closed());
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        std::shared_ptr<Talker> talker;
+        auto make_talker = [&talker] {
+            talker = std::make_shared<Talker>();
+            talker->on_data = [](Transport& transport) { transport.abort(); };
+            return talker;
+        };
+        co_await get_running_loop().create_connection(make_talker, "localhost", server.sockets().front().port(),
+                                                      ConnectionOptions().tls(client_tls()));
+        while (!talker->lost)
+            co_await sleep(1ms);
+        CHECK(talker->calls == 1);
+        CHECK_FALSE(talker->ended);
+        CHECK_FALSE(talker->reason);
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("rule 106: a BufferedProtocol gets what the peer sent before its close_notify, also after its own close()") {
+    class Into : public BufferedProtocol {
+    public:
+        void connection_made(std::shared_ptr<Transport> transport) override { transport_ = std::move(transport); }
+        std::span<std::byte> get_buffer(std::size_t) override { return memory_; }
+        void buffer_updated(std::size_t count) override {
+            received += count;
+            transport_->close();
+        }
+        void connection_lost(std::exception_ptr error) override {
+            lost = true;
+            reason = std::move(error);
+        }
+        std::size_t received = 0;
+        bool lost = false;
+        std::exception_ptr reason;
+
+    private:
+        std::shared_ptr<Transport> transport_;
+        std::array<std::byte, 1000> memory_;
+    };
+    run_on_each_backend([]() -> Coro<> {
+        const auto handler = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            writer.write(std::string(1'000'000, 'x'));
+            (void)co_await error_of(reader.read(-1));
+            (void)co_await error_of(writer.wait_closed());
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        std::shared_ptr<Into> protocol;
+        const auto factory = [&protocol] { return protocol = std::make_shared<Into>(); };
+        co_await get_running_loop().create_connection(factory, "localhost", server.sockets().front().port(),
+                                                      ConnectionOptions().tls(client_tls()));
+        while (!protocol->lost)
+            co_await sleep(1ms);
+        CHECK(protocol->received == 1'000'000);
+        CHECK_FALSE(protocol->reason);
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("rule 108: sendfile over TLS sends by pieces, and forbids concurrent writes and a second file") {
+    std::string contents;
+    for (int i = 0; contents.size() < 16'000'000; ++i)
+        contents += std::to_string(i) + ",";
+    std::FILE* const file = std::tmpfile();
+    REQUIRE(file);
+    REQUIRE(std::fwrite(contents.data(), 1, contents.size(), file) == contents.size());
+    REQUIRE(std::fflush(file) == 0);
+    const int descriptor = ::fileno(file);
+    run_on_each_backend([&]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        std::string seen;
+        const auto handler = [&seen](StreamReader reader, StreamWriter writer) -> Coro<> {
+            co_await sleep(20ms);
+            const Bytes data = co_await reader.read(-1);
+            seen = data.str();
+            writer.close();
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const auto factory = [] { return std::make_shared<Talker>(); };
+        auto [transport, talker] = co_await loop.create_connection(
+            factory, "localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls()));
+        Task<std::size_t> sending = create_task(loop.sendfile(transport, descriptor));
+        co_await turns(5);
+        REQUIRE_FALSE(sending.done());
+        const auto& busy = transport;
+        CHECK(error_of_call([&busy] { busy->write("x"); }) == "RuntimeError: unable to write; sendfile is in progress");
+        const std::string second = co_await ending(loop.sendfile(transport, descriptor));
+        CHECK(second == "RuntimeError");
+        const std::size_t sent = co_await sending;
+        CHECK(sent == contents.size());
+        CHECK(transport->get_protocol() == talker);
+        transport->write("!");
+        transport->close();
+        while (!talker->lost)
+            co_await sleep(1ms);
+        co_await close_server(server);
+        CHECK((seen == contents + "!"));
+    });
+    std::fclose(file);
+}
+
+TEST_CASE("TLS: an interrupt in a callback leaves the loop, and the connection goes on when it is run again") {
+    for (const auto make : {+[] { return make_simulated_loop(); }, +[] { return make_real_loop(); }}) {
+        auto loop = make();
+        std::string answer;
+        const auto visit = [&answer]() -> Coro<> {
+            Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+            const auto factory = [] { return std::make_shared<Talker>(); };
+            auto [transport, talker] = co_await get_running_loop().create_connection(
+                factory, "localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls()));
+            talker->on_data = [&](Transport& to) {
+                if (talker->calls > 1) return;
+                to.write(" and after");
+                throw SystemExit(3);
+            };
+            transport->write("before");
+            while (talker->received.size() < 16)
+                co_await sleep(1ms);
+            answer = talker->received.str();
+            talker->on_data = nullptr;
+            transport->close();
+            while (!talker->lost)
+                co_await sleep(1ms);
+            co_await close_server(server);
+        };
+        Task<> task = loop->create_task(visit());
+        CHECK(ending_of_call([&] { loop->run_until_complete(task); }) == "SystemExit");
+        CHECK_FALSE(task.done());
+        loop->run_until_complete(task);
+        CHECK(answer == "before and after");
         loop->close();
     }
 }

@@ -6,6 +6,7 @@
 #include <weft/io/server.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/io/sockets.hpp>
+#include <weft/io/tls_layer.hpp>
 #include <weft/tasks/future.hpp>
 
 #include <sys/sendfile.h>
@@ -147,16 +148,35 @@ private:
 class Substitute final : public Protocol {
 public:
     explicit Substitute(std::shared_ptr<Transport> transport)
-        : transport_(std::move(transport)), protocol_(transport_->get_protocol()) {
+        : transport_(std::move(transport)),
+          tls_(dynamic_cast<TlsLayer*>(transport_.get())),
+          protocol_(transport_->get_protocol()) {
+        if (dynamic_cast<Substitute*>(protocol_.get())) throw RuntimeError("unable to write; sendfile is in progress");
+        if (tls_) tls_->begin_file();
         paused_ = pauses_ = transport_->get_write_buffer_size() > transport_->get_write_buffer_limits().second;
         resumes_reading_ = transport_->is_reading();
         transport_->pause_reading();
     }
-    void restore() {
-        if (!lost_) transport_->set_protocol(protocol_);
-        if (resumes_reading_) transport_->resume_reading();
-        if (pauses_ && !paused_) protocol_->resume_writing();
-        if (!pauses_ && paused_) protocol_->pause_writing();
+    /// Where coroutines end, so what the protocol throws is reported.
+    void restore() noexcept {
+        if (tls_) tls_->end_file();
+        if (lost_) return;
+        EventLoop& loop = transport_->get_loop();
+        try {
+            transport_->set_protocol(protocol_);
+            if (resumes_reading_) transport_->resume_reading();
+            if (pauses_ && !paused_) protocol_->resume_writing();
+            if (!pauses_ && paused_) protocol_->pause_writing();
+        } catch (...) {
+            const std::exception_ptr error = std::current_exception();
+            loop.report_error(error, [&] { return ExceptionContext("Exception at the end of sendfile()", error); });
+        }
+    }
+    void write(std::span<const std::byte> data) {
+        if (tls_)
+            tls_->write_piece(data);
+        else
+            transport_->write(data);
     }
     Coro<> room() {
         while (paused_ && !lost_) {
@@ -188,6 +208,7 @@ private:
     }
 
     const std::shared_ptr<Transport> transport_;
+    TlsLayer* const tls_;  // the transport, if it is one
     const std::shared_ptr<BaseProtocol> protocol_;
     Future<> resumed_;
     bool paused_ = false;  // by the transport
@@ -199,7 +220,12 @@ private:
 class Substitution {
 public:
     explicit Substitution(std::shared_ptr<Transport> transport) : substitute_(std::make_shared<Substitute>(transport)) {
-        transport->set_protocol(substitute_);
+        try {
+            transport->set_protocol(substitute_);
+        } catch (...) {
+            substitute_->restore();
+            throw;
+        }
     }
     Substitution(const Substitution&) = delete;
     Substitution& operator=(const Substitution&) = delete;
@@ -218,7 +244,7 @@ Coro<std::size_t> send_through(std::shared_ptr<Transport> transport, int file, s
         co_await (*substitution).room();
         const Bytes piece = part.read();
         if (piece.empty()) break;
-        transport->write(piece.span());
+        (*substitution).write(piece.span());
         part.advance(piece.size());
     }
     co_await (*substitution).room();

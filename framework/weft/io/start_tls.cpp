@@ -53,6 +53,11 @@ Coro<> shake_hands(std::shared_ptr<Transport> lower, Future<> ready) {
     std::rethrow_exception(cancelled);
 }
 
+/// Who waits for plain text would be given what belongs to the handshake.
+void check_not_read(const io::StreamState& state) {
+    if (state.is_awaited()) throw RuntimeError("start_tls() called while another coroutine is waiting to read");
+}
+
 bool begins_handshake(std::span<const std::byte> data) {
     static constexpr std::byte handshake_record{22};
     static constexpr std::byte major_version{3};
@@ -82,7 +87,9 @@ Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
     const StreamWriter self = *this;
     const io::StreamRef state = self.state_;
     io::TlsParameters tls = parameters_of(std::move(context), options);
+    check_not_read(*state);
     co_await io::DrainWait(state);
+    check_not_read(*state);
     const std::shared_ptr<Transport> plain = state->shared_transport();
     if (state->saw_eof()) {
         plain->abort();

@@ -134,6 +134,14 @@ private:
     std::shared_ptr<io::TlsContextState> state_;
 };
 
+namespace detail {
+
+/// ValueError for a time-out of TLS where there is no TLS.
+void check_tls_options(const TlsContext& context, const std::optional<Duration>& handshake_timeout,
+                       const std::optional<Duration>& shutdown_timeout);
+
+}  // namespace detail
+
 /// How loop.start_tls() and StreamWriter::start_tls() upgrade.
 class StartTlsOptions {
 public:

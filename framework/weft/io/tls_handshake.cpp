@@ -7,7 +7,16 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-namespace weft::io {
+namespace weft {
+
+void detail::check_tls_options(const TlsContext& context, const std::optional<Duration>& handshake_timeout,
+                               const std::optional<Duration>& shutdown_timeout) {
+    if (context) return;
+    if (handshake_timeout) throw ValueError("tls_handshake_timeout is only meaningful with tls");
+    if (shutdown_timeout) throw ValueError("tls_shutdown_timeout is only meaningful with tls");
+}
+
+namespace io {
 
 namespace {
 
@@ -57,9 +66,9 @@ BIO_METHOD* layer_bio() {
 
 }  // namespace
 
-int tls_server_name_callback(SSL* ssl, int*, void*) {
+int tls_server_name_callback(SSL* ssl, int* alert, void*) {
     const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    return name ? layer_of(ssl).choose_context(name) : SSL_TLSEXT_ERR_NOACK;
+    return name ? layer_of(ssl).choose_context(name, *alert) : SSL_TLSEXT_ERR_NOACK;
 }
 
 int tls_new_session_callback(SSL* ssl, SSL_SESSION* session) {
@@ -178,17 +187,32 @@ void TlsLayer::tell_ready(std::exception_ptr error) {
 
 // What OpenSSL asks and tells while it shakes hands
 
-int TlsLayer::choose_context(const char* server_name) noexcept {
+int TlsLayer::choose_context(const char* server_name, int& alert) noexcept {
     try {
         const auto& callback = context_.state()->on_server_name;
         if (!callback) return SSL_TLSEXT_ERR_OK;
+        // OpenSSL has taken up the session by now. One that was made with another name would pass by what the context
+        // of this name asks for: a client's certificate is not asked for again.
+        if (SSL_session_reused(ssl_.get())) {
+            const char* const made_with = SSL_SESSION_get0_hostname(SSL_get0_session(ssl_.get()));
+            if (!made_with || std::strcmp(made_with, server_name) != 0) {
+                alert = SSL_AD_ILLEGAL_PARAMETER;
+                throw TlsError("TLS handshake failed: the session to resume belongs to another server name than '" +
+                               std::string(server_name) + "'");
+            }
+        }
         if (const std::optional<TlsContext> chosen = callback(server_name)) {
             if (!chosen->is_server()) throw ValueError("the server name callback must return a server's TlsContext");
             SSL_CTX* const context = chosen->state()->ssl();
+            // The version is agreed upon already.
+            if (SSL_version(ssl_.get()) < SSL_CTX_get_min_proto_version(context)) {
+                alert = SSL_AD_PROTOCOL_VERSION;
+                throw TlsError("TLS handshake failed: the peer's version is below the minimum of server name '" +
+                               std::string(server_name) + "'");
+            }
             SSL_set_SSL_CTX(ssl_.get(), context);
             // That changes certificates, not what is asked of the peer.
             SSL_set_verify(ssl_.get(), SSL_CTX_get_verify_mode(context), nullptr);
-            SSL_set_min_proto_version(ssl_.get(), static_cast<int>(SSL_CTX_get_min_proto_version(context)));
             context_ = *chosen;
         }
         return SSL_TLSEXT_ERR_OK;
@@ -208,4 +232,5 @@ void TlsLayer::keep_session(ssl_session_st* session) noexcept {
     }
 }
 
-}  // namespace weft::io
+}  // namespace io
+}  // namespace weft

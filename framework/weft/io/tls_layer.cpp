@@ -90,6 +90,11 @@ void TlsLayer::drop() noexcept {
     const std::shared_ptr<BaseProtocol> protocol = std::move(protocol_);
 }
 
+void TlsLayer::abandon() noexcept {
+    drop();
+    if (auto* registry = loop_.find_service<IoRegistry>()) registry->remove(*this);
+}
+
 // What OpenSSL reads and writes
 
 std::size_t TlsLayer::take_incoming(char* to, std::size_t room) noexcept {
@@ -131,8 +136,30 @@ void TlsLayer::process() {
     Bytes* const outer = std::exchange(outgoing_, &scratch.bytes());
     const bool was_processing = processing_;
     processing_ = true;
-    std::unique_ptr<Bytes> kept = std::move(kept_incoming_);
+    const std::unique_ptr<Bytes> kept = std::move(kept_incoming_);
     if (kept) incoming_ = kept->span();
+    std::exception_ptr interrupt;
+    try {
+        advance();
+    } catch (...) {
+        interrupt = std::current_exception();
+    }
+    if (interrupt) {
+        // The loop may run again: the records that OpenSSL has counted must go all the same.
+        try {
+            flush_outgoing();
+        } catch (...) {
+            // The first one is on its way.
+        }
+    }
+    outgoing_ = outer;
+    processing_ = was_processing;
+    keep_rest();
+    if (interrupt) std::rethrow_exception(interrupt);
+    if (lower_paused_ && !kept_incoming_ && !paused_) resume_lower();
+}
+
+void TlsLayer::advance() {
     if (state_ == State::handshaking) handshake();
     if (state_ == State::wrapped) send_backlog();
     if (state_ == State::wrapped && !paused_) read_application_data();
@@ -143,20 +170,23 @@ void TlsLayer::process() {
     }
     if (state_ == State::shutting_down) shut_down();
     flush_outgoing();
-    outgoing_ = outer;
-    processing_ = was_processing;
-    // What is left waits until somebody reads.
-    if (state_ < State::failed && !incoming_.empty()) {
+}
+
+/// What is left of what came waits until somebody reads.
+void TlsLayer::keep_rest() {
+    const std::span<const std::byte> rest = std::exchange(incoming_, {});
+    if (state_ >= State::failed || rest.empty()) return;
+    try {
         auto left = std::make_unique<Bytes>();
-        left->append(incoming_);
+        left->append(rest);
         kept_incoming_ = std::move(left);
-        if (!lower_paused_) {
-            lower_paused_ = true;
-            lower_->pause_reading();
-        }
+    } catch (...) {
+        fail(std::current_exception(), "Fatal error on TLS transport");
+        return;
     }
-    incoming_ = {};
-    if (lower_paused_ && !kept_incoming_ && !paused_) resume_lower();
+    if (lower_paused_) return;
+    lower_paused_ = true;
+    lower_->pause_reading();
 }
 
 void TlsLayer::resume_lower() {
@@ -187,37 +217,39 @@ std::size_t TlsLayer::read_some(std::span<std::byte> room, bool& more) {
     return count;
 }
 
-void TlsLayer::read_application_data() {
-    bool more = true;
-    const Scratch scratch;
-    while (more && state_ == State::wrapped && !paused_) {
-        if (buffered_) {
-            // Straight into the protocol's own memory.
-            std::span<std::byte> room;
-            bool failed = false;
-            auto& protocol = static_cast<BufferedProtocol&>(*protocol_);
-            const auto on_error = [&](std::exception_ptr error) {
-                failed = true;
-                fail(std::move(error), "Fatal error: protocol.get_buffer() call failed.");
-            };
-            detail::run_guarded(
-                [&] {
-                    room = protocol.get_buffer(scratch.memory().size());
-                    if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
-                },
-                on_error);
-            if (failed) return;
-            const std::size_t count = read_some(room, more);
-            if (count > 0)
-                detail::run_guarded([&] { protocol.buffer_updated(count); },
-                                    [&](std::exception_ptr error) {
-                                        fail(std::move(error), "Fatal error: protocol.buffer_updated() call failed.");
-                                    });
-        } else {
-            const std::size_t count = read_some(scratch.memory(), more);
-            if (count > 0) deliver(scratch.memory().first(count));
-        }
+/// Reads as much as there is room for and gives it to the protocol; `memory` is for those that have none of their own.
+void TlsLayer::read_once(std::span<std::byte> memory, bool& more) {
+    if (buffered_) {
+        read_into_buffer(memory.size(), more);
+        return;
     }
+    const std::size_t count = read_some(memory, more);
+    if (count > 0) deliver(memory.first(count));
+}
+
+/// Straight into the protocol's own memory.
+void TlsLayer::read_into_buffer(std::size_t size_hint, bool& more) {
+    auto& protocol = static_cast<BufferedProtocol&>(*protocol_);
+    std::span<std::byte> room;
+    detail::run_guarded(
+        [&] {
+            room = protocol.get_buffer(size_hint);
+            if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+        },
+        [&](std::exception_ptr error) { fail(std::move(error), "Fatal error: protocol.get_buffer() call failed."); });
+    if (state_ >= State::failed) return;
+    const std::size_t count = read_some(room, more);
+    if (count == 0) return;
+    detail::run_guarded([&] { protocol.buffer_updated(count); },
+                        [&](std::exception_ptr error) {
+                            fail(std::move(error), "Fatal error: protocol.buffer_updated() call failed.");
+                        });
+}
+
+void TlsLayer::read_application_data() {
+    const Scratch scratch;
+    for (bool more = true; more && state_ == State::wrapped && !paused_;)
+        read_once(scratch.memory(), more);
     if (state_ >= State::failed) return;
     if (error_) {
         fail(std::exchange(error_, nullptr), "Fatal error on TLS transport");
@@ -281,7 +313,16 @@ void TlsLayer::resume_reading() {
 
 // Writing
 
+void TlsLayer::check_writable() const {
+    if (sending_file_) throw RuntimeError("unable to write; sendfile is in progress");
+}
+
 void TlsLayer::write(std::span<const std::byte> data) {
+    check_writable();
+    write_piece(data);
+}
+
+void TlsLayer::write_piece(std::span<const std::byte> data) {
     if (data.empty()) return;
     if (is_closing()) return;  // dropped, as on a lost connection
     if (state_ == State::wrapped && !backlog_) {
@@ -292,8 +333,13 @@ void TlsLayer::write(std::span<const std::byte> data) {
         const auto keep = shared_from_this();
         const Scratch scratch;
         outgoing_ = &scratch.bytes();
-        send(data);
-        flush_outgoing();
+        try {
+            send(data);
+            flush_outgoing();
+        } catch (...) {
+            outgoing_ = nullptr;
+            throw;
+        }
         outgoing_ = nullptr;
         return;
     }
@@ -336,12 +382,15 @@ void TlsLayer::send_backlog() {
 /// close() does, in destructors too.
 void TlsLayer::flush_outgoing() {
     if (!outgoing_ || outgoing_->empty()) return;
+    // What the application writes meanwhile, told to pause, comes after it.
+    Bytes* const records = std::exchange(outgoing_, nullptr);
     if (lower_ && !lower_->is_closing())
-        detail::run_guarded([&] { lower_->write(outgoing_->span()); },
+        detail::run_guarded([&] { lower_->write(records->span()); },
                             [&](std::exception_ptr error) {
                                 fail(std::move(error), "Fatal error: the transport below TLS cannot be written to");
                             });
-    outgoing_->clear();
+    records->clear();
+    outgoing_ = records;
 }
 
 void TlsLayer::write_eof() {
@@ -385,8 +434,7 @@ void TlsLayer::close() {
     if (is_closing()) return;
     if (state_ != State::wrapped || loop_.is_closed()) {
         // There is no connection to shut down yet, or nobody to do it.
-        close_asked_ = true;
-        if (lower_) lower_->abort();
+        abort();
         return;
     }
     state_ = State::flushing;
@@ -421,8 +469,10 @@ void TlsLayer::shut_down() {
     // What the peer sends before its close_notify is delivered still.
     const Scratch scratch;
     for (bool more = !peer_closed_; more;) {
-        const std::size_t count = read_some(scratch.memory(), more);
-        if (count > 0 && !buffered_ && !paused_) deliver(scratch.memory().first(count));
+        if (paused_)
+            (void)read_some(scratch.memory(), more);
+        else
+            read_once(scratch.memory(), more);
         if (state_ != State::shutting_down) return;
     }
     ERR_clear_error();
@@ -444,7 +494,11 @@ void TlsLayer::abort() {
     if (state_ == State::closed) return;
     close_asked_ = true;
     backlog_ = nullptr;
-    if (lower_) lower_->abort();
+    if (!lower_) return;
+    // From now on the protocol is told nothing but the end.
+    if (state_ < State::failed) state_ = State::failed;
+    timer_.cancel();
+    lower_->abort();
 }
 
 /// Why OpenSSL did not go on: what a callback of it threw, or else what it says.
@@ -503,6 +557,7 @@ void TlsLayer::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     buffered_ = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
     if (!buffered_ && !dynamic_cast<Protocol*>(protocol.get()))
         throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
+    release_later(loop_, protocol_);
     protocol_ = std::move(protocol);
 }
 

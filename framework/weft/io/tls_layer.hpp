@@ -65,6 +65,17 @@ public:
     int fileno() const noexcept override { return lower_ ? lower_->fileno() : -1; }
     std::optional<TlsInfo> tls_info() const override;
 
+    // For sendfile.
+
+    /// RuntimeError if another file is being sent. Until end_file() write() throws.
+    void begin_file() {
+        check_writable();
+        sending_file_ = true;
+    }
+    void end_file() noexcept { sending_file_ = false; }
+    /// Past the check of write().
+    void write_piece(std::span<const std::byte> data);
+
     // Protocol, for the transport below
 
     void connection_made(std::shared_ptr<Transport> transport) override;
@@ -75,12 +86,14 @@ public:
     void resume_writing() override;
 
     void drop() noexcept override;
+    /// It never gets a connection.
+    void abandon() noexcept;
 
     // For OpenSSL's callbacks
 
     std::size_t take_incoming(char* to, std::size_t room) noexcept;
     std::size_t put_outgoing(const char* from, std::size_t count) noexcept;
-    int choose_context(const char* server_name) noexcept;
+    int choose_context(const char* server_name, int& alert) noexcept;
     void keep_session(ssl_session_st* session) noexcept;
 
 private:
@@ -95,15 +108,19 @@ private:
         void operator()(ssl_st* ssl) const noexcept;
     };
 
+    void check_writable() const;
     void start();
     void name_server(const std::string& name);
     void process();
+    void advance();
+    void keep_rest();
     void handshake();
     void finish_handshake();
     void read_application_data();
     std::size_t read_some(std::span<std::byte> room, bool& more);
     void deliver(std::span<const std::byte> data);
-    void fill_protocol_buffer();
+    void read_once(std::span<std::byte> memory, bool& more);
+    void read_into_buffer(std::size_t size_hint, bool& more);
     void peer_closed();
     void begin_shutdown();
     void shut_down();
@@ -143,6 +160,7 @@ private:
     bool peer_closed_ : 1 = false;  // the peer's close_notify came
     bool out_of_memory_ : 1 = false;
     bool processing_ : 1 = false;
+    bool sending_file_ : 1 = false;
 };
 
 }  // namespace weft::io
