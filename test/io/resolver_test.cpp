@@ -4,6 +4,7 @@
 
 #include <netdb.h>
 
+#include <algorithm>
 #include <future>
 
 using namespace weft;
@@ -131,6 +132,50 @@ TEST_CASE("a look-up does not wait for a busy executor, and can be cancelled") {
         release.set_value();
         for (auto& future : busy)
             co_await future;
+    });
+}
+
+TEST_CASE("debug mode tells of a look-up that takes long") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        std::vector<std::string> log;
+        loop.set_logger([&log](std::string_view line) { log.emplace_back(line); });
+        const auto look_up = [&]() -> Coro<> { (void)co_await loop.getaddrinfo("localhost", 8080, AddrInfoHints()); };
+        co_await look_up();
+        CHECK(log.empty());
+        loop.set_debug(true);
+        loop.slow_callback_duration = 1h;
+        co_await look_up();
+        CHECK(log.empty());
+        loop.slow_callback_duration = Duration::zero();
+        co_await look_up();
+        loop.set_debug(false);
+        const auto tells = [](const std::string& line) {
+            return line.starts_with("Getting address info 'localhost:8080' took ");
+        };
+        CHECK(std::count_if(log.begin(), log.end(), tells) == 1);
+        loop.set_logger(nullptr);
+    });
+}
+
+TEST_CASE("start_server takes several hosts too") {
+    run_on_each_backend([]() -> Coro<> {
+        std::vector<std::string> hosts{"127.0.0.1", "127.0.0.2"};
+        const auto greet = [](StreamReader, StreamWriter writer) -> Coro<> {
+            writer.write("hi");
+            writer.close();
+            co_await writer.wait_closed();
+        };
+        Server server = co_await start_server(greet, hosts, 0);
+        const auto addresses = server.sockets();
+        REQUIRE(addresses.size() == 2);
+        for (const Address& address : addresses) {
+            auto [reader, writer] = co_await open_connection(address.host(), address.port());
+            const Bytes text = co_await reader.read(-1);
+            CHECK(text == "hi");
+        }
+        server.close();
+        co_await server.wait_closed();
     });
 }
 

@@ -1,6 +1,8 @@
 // Transports and protocols by callbacks.
 #include "support/harness.hpp"
 
+#include <algorithm>
+
 using namespace weft;
 using namespace weft::testing;
 
@@ -363,6 +365,102 @@ TEST_CASE("a BufferedProtocol gets the data in its own memory; an empty buffer i
     });
 }
 
+TEST_CASE("a BufferedProtocol that pauses in buffer_updated gets the rest on resuming, one that closes gets no more") {
+    class Stopping : public Buffered {
+    public:
+        Stopping(EventLoop& loop, bool closes) : Buffered(loop), closes_(closes) {}
+        void connection_made(std::shared_ptr<Transport> to) override { transport = std::move(to); }
+        void buffer_updated(std::size_t count) override {
+            Buffered::buffer_updated(count);
+            ++calls;
+            if (closes_)
+                transport->close();
+            else
+                transport->pause_reading();
+        }
+        std::shared_ptr<Transport> transport;
+        int calls = 0;
+
+    private:
+        bool closes_;
+    };
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        for (const bool closes : {false, true}) {
+            auto peer = std::make_shared<Stopping>(loop, closes);
+            auto client = std::make_shared<Recorder>(loop);
+            auto make_peer = [peer] { return peer; };
+            auto make_client = [client] { return client; };
+            Server server = co_await loop.create_server(make_peer, "127.0.0.1", 0);
+            co_await loop.create_connection(make_client, "127.0.0.1", server.sockets().front().port());
+            client->transport->write("0123456789");
+            while (peer->calls == 0)
+                co_await sleep(1ms);
+            co_await turns(50);
+            CHECK(peer->calls == 1);
+            CHECK(peer->received == "0123");
+            if (!closes) {
+                client->transport->write("ab");
+                co_await turns(50);
+                for (int expected = 2; expected <= 4 && peer->received.size() < 12; ++expected) {
+                    peer->transport->resume_reading();
+                    while (peer->calls < expected)
+                        co_await sleep(1ms);
+                }
+                CHECK(peer->received == "0123456789ab");
+                peer->transport->close();
+            }
+            co_await peer->lost;
+            CHECK(peer->end == "ok");
+            if (client->transport) client->transport->abort();
+            co_await client->lost;
+            peer->transport = nullptr;
+            server.close();
+            co_await server.wait_closed();
+        }
+    });
+}
+
+TEST_CASE("a protocol that puts another in its place lives until its callback has returned") {
+    class First : public Protocol {
+    public:
+        explicit First(std::shared_ptr<Protocol> next) : next_(std::move(next)) {}
+        void connection_made(std::shared_ptr<Transport> to) override { transport_ = std::move(to); }
+        void data_received(std::span<const std::byte> data) override {
+            const auto transport = transport_;
+            transport->set_protocol(next_);
+            text_.append(data);
+            transport->write(text_.span());
+        }
+
+    private:
+        std::shared_ptr<Protocol> next_;
+        std::shared_ptr<Transport> transport_;
+        Bytes text_ = Bytes("first: ");
+    };
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        auto next = std::make_shared<Recorder>(loop);
+        auto client = std::make_shared<Recorder>(loop);
+        auto make_first = [next] { return std::make_shared<First>(next); };  // the transport's alone
+        auto make_client = [client] { return client; };
+        Server server = co_await loop.create_server(make_first, "127.0.0.1", 0);
+        co_await loop.create_connection(make_client, "127.0.0.1", server.sockets().front().port());
+        client->transport->write("hello");
+        co_await client->wait_for_bytes(12);
+        CHECK(client->received == "first: hello");
+        client->transport->write("again");
+        while (next->received.size() < 5)
+            co_await sleep(1ms);
+        CHECK(next->received == "again");
+        client->transport->close();
+        co_await client->lost;
+        co_await next->lost;
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
 TEST_CASE("closing the loop lets go of transports and protocols without calling them") {
     for (auto make : {+[] { return make_simulated_loop(); }, +[] { return make_real_loop(); }}) {
         std::weak_ptr<Recorder> watched;
@@ -410,4 +508,29 @@ TEST_CASE("regression: a reset that comes together with data is told after the d
             co_await server.wait_closed();
         });
     }
+}
+
+TEST_CASE("rule 22: in debug mode a protocol's callback that takes long is logged") {
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        std::vector<std::string> log;
+        const Setup slow = [&loop](Recorder& peer) {
+            peer.on_data = [&loop](Recorder&) {
+                loop.slow_callback_duration = Duration::zero();  // everything is slow from here on
+            };
+        };
+        Pair pair = co_await connect_pair(Setup(), slow);
+        loop.set_logger([&log](std::string_view line) { log.emplace_back(line); });
+        loop.slow_callback_duration = 1h;
+        loop.set_debug(true);
+        pair.client->transport->write("x");
+        co_await pair.peer->wait_for_bytes(1);
+        loop.set_debug(false);
+        const auto tells = [](const std::string& line) {
+            return line.starts_with("Executing <Protocol.data_received()> took ");
+        };
+        CHECK(std::count_if(log.begin(), log.end(), tells) == 1);
+        loop.set_logger(nullptr);
+        co_await finish(pair);
+    });
 }

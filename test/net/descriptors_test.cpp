@@ -22,6 +22,38 @@ bool is_socket(int fd) {
 
 }  // namespace
 
+TEST_CASE("a server's socket options are set on its sockets: reuse_address, reuse_port, keep_alive") {
+    run_real([]() -> Coro<> {
+        for (const bool on : {false, true}) {
+            int accepted = -1;
+            const auto handler = [&accepted](StreamReader, StreamWriter writer) {
+                int value = 0;
+                socklen_t size = sizeof value;
+                ::getsockopt(writer.transport().fileno(), SOL_SOCKET, SO_KEEPALIVE, &value, &size);
+                accepted = value;
+            };
+            const ServerOptions options = ServerOptions().reuse_address(on).reuse_port(on).keep_alive(on);
+            Server server = co_await start_server(handler, "127.0.0.1", 0, options);
+            REQUIRE(server.filenos().size() == 1);
+            const auto is_set = [&server](int option) {
+                int value = 0;
+                socklen_t size = sizeof value;
+                REQUIRE(::getsockopt(server.filenos().front(), SOL_SOCKET, option, &value, &size) == 0);
+                return value != 0;
+            };
+            CHECK(is_set(SO_REUSEADDR) == on);
+            CHECK(is_set(SO_REUSEPORT) == on);
+            auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+            while (accepted < 0)
+                co_await sleep(1ms);
+            CHECK((accepted != 0) == on);
+            writer.close();
+            server.close();
+            co_await server.wait_closed();
+        }
+    });
+}
+
 TEST_CASE("children inherit no descriptor that the loop has opened, and none of its sockets blocks") {
     const std::set<int> before = descriptors_of_this_process();
     run_real([&]() -> Coro<> {

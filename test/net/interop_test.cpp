@@ -34,6 +34,74 @@ asyncio.run(main())
         CHECK(all.ends_with("lost:ok"));
     });
 }
+TEST_CASE("Python's asyncio as the client of a TCP server: echo, half-close, a line at a time") {
+    run_real([]() -> Coro<> {
+        Server server = co_await start_server(echo_stream, "127.0.0.1", 0);
+        const std::string script = R"(
+import asyncio, sys
+async def main():
+    reader, writer = await asyncio.open_connection('127.0.0.1', int(sys.argv[1]))
+    for i in range(50):
+        writer.write(b'line %d\n' % i)
+        if await reader.readline() != b'line %d\n' % i: sys.exit(3)
+    data = bytes(range(256)) * 8192
+    async def send():
+        writer.write(data); await writer.drain(); writer.write_eof()
+    sending = asyncio.ensure_future(send())
+    back = await reader.read(-1)
+    await sending
+    sys.exit(0 if back == data else 4)
+asyncio.run(main())
+)";
+        Child client({"/usr/bin/python3", "-c", script, std::to_string(server.sockets().front().port())});
+        const int status = co_await client.wait();
+        CHECK(status == 0);
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("Python's asyncio as the server of TCP: a long answer, then the end of the stream") {
+    const TemporaryDirectory directory;
+    const std::string port_file = directory / "port";
+    run_real([port_file]() -> Coro<> {
+        const std::string script = R"(
+import asyncio, os, sys
+async def serve(reader, writer):
+    data = await reader.read(-1)
+    writer.write(data[::-1])
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    done.set()
+async def main():
+    global done
+    done = asyncio.Event()
+    server = await asyncio.start_server(serve, '127.0.0.1', 0)
+    with open(sys.argv[1] + '.new', 'w') as file: file.write(str(server.sockets[0].getsockname()[1]))
+    os.rename(sys.argv[1] + '.new', sys.argv[1])
+    await done.wait()
+asyncio.run(main())
+)";
+        Child peer({"/usr/bin/python3", "-c", script, port_file});
+        int port = 0;
+        while (!(std::ifstream(port_file) >> port))
+            co_await sleep(2ms);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+        std::string sent;
+        for (int i = 0; sent.size() < 1'000'000; ++i)
+            sent += std::to_string(i) + " ";
+        writer.write(sent);
+        writer.write_eof();
+        const Bytes answer = co_await reader.read(-1);
+        CHECK((answer.str() == std::string(sent.rbegin(), sent.rend())));
+        writer.close();
+        co_await writer.wait_closed();
+        const int status = co_await peer.wait();
+        CHECK(status == 0);
+    });
+}
+
 TEST_CASE("Python's asyncio as the other end of a Unix socket") {
     const TemporaryDirectory directory;
     const std::string path = directory / "python";

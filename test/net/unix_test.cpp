@@ -408,6 +408,44 @@ TEST_CASE("a descriptor of a transport cannot be watched") {
     });
 }
 
+TEST_CASE("what is told of room in the same event as data may pause reading: the data was delivered before") {
+    class Pausing : public Protocol {
+    public:
+        void connection_made(std::shared_ptr<Transport> to) override { transport = std::move(to); }
+        void data_received(std::span<const std::byte>) override { late |= paused; }
+        void resume_writing() override {
+            transport->pause_reading();
+            paused = true;
+        }
+        std::shared_ptr<Transport> transport;
+        bool paused = false;
+        bool late = false;
+    };
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        auto [near, far] = socket_pair();
+        const auto factory = [] { return std::make_shared<Pausing>(); };
+        auto [transport, protocol] =
+            co_await loop.create_unix_connection(factory, "", ConnectionOptions().sock(near.take()));
+        transport->write(std::string(2'000'000, 'x'));
+        // All of it is gone and something has come before the loop looks again.
+        std::vector<std::byte> room(1 << 20);
+        std::size_t got = 0;
+        while (got < 2'000'000) {
+            const ssize_t count = ::recv(far.get(), room.data(), room.size(), MSG_DONTWAIT);
+            if (count > 0) got += static_cast<std::size_t>(count);
+            if (transport->get_write_buffer_size() == 0) break;
+            if (count > 0) continue;
+            REQUIRE(::send(far.get(), "!", 1, MSG_DONTWAIT) == 1);
+            co_await sleep(0s);
+        }
+        CHECK(protocol->paused);
+        CHECK_FALSE(protocol->late);
+        transport->abort();
+        co_await turns(2);
+    });
+}
+
 TEST_CASE("a BufferedProtocol over a Unix socket, which switches to a Protocol in the middle") {
     class Second : public Protocol {
     public:

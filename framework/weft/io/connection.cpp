@@ -205,6 +205,7 @@ Coro<SocketRef> adopt_accepted(int fd) {
 
 std::optional<TlsParameters> tls_parameters(const ConnectionOptions& options, const std::optional<std::string>& host) {
     const std::string& name = options.server_hostname();
+    options.check_tls();
     if (!options.tls()) {
         if (!name.empty()) throw ValueError("server_hostname is only meaningful with tls");
         return std::nullopt;
@@ -230,7 +231,12 @@ Coro<std::shared_ptr<Transport>> open_transport(SocketGuard& socket, std::shared
         auto layer = TlsLayer::make(loop, std::move(protocol), std::move(*tls), true,
                                     [ready](const std::exception_ptr& error) mutable { settle(ready, error); });
         transport = layer;
-        (void)SocketTransport::open(loop, socket.take(), layer, nullptr, nullptr);
+        try {
+            (void)SocketTransport::open(loop, socket.take(), layer, nullptr, nullptr);
+        } catch (...) {
+            layer->abandon();
+            throw;
+        }
     } else {
         transport = SocketTransport::open(loop, socket.take(), std::move(protocol), nullptr,
                                           [ready]() mutable { settle(ready, nullptr); });

@@ -71,8 +71,14 @@ public:
     Family family() const noexcept { return family_; }
     std::size_t limit() const noexcept { return limit_; }
     const TlsContext& tls() const noexcept { return tls_; }
-    Duration tls_handshake_timeout() const noexcept { return tls_handshake_timeout_; }
-    Duration tls_shutdown_timeout() const noexcept { return tls_shutdown_timeout_; }
+    Duration tls_handshake_timeout() const noexcept {
+        return tls_handshake_timeout_.value_or(constants::tls_handshake_timeout);
+    }
+    Duration tls_shutdown_timeout() const noexcept {
+        return tls_shutdown_timeout_.value_or(constants::tls_shutdown_timeout);
+    }
+    /// ValueError for what means nothing without tls().
+    void check_tls() const { detail::check_tls_options(tls_, tls_handshake_timeout_, tls_shutdown_timeout_); }
     const std::string& server_hostname() const noexcept { return server_hostname_; }
     std::optional<int> sock() const noexcept { return sock_; }
     std::optional<Duration> happy_eyeballs_delay() const noexcept { return happy_eyeballs_delay_; }
@@ -84,8 +90,8 @@ private:
     Family family_ = Family::unspecified;
     std::size_t limit_ = constants::stream_limit;
     TlsContext tls_;
-    Duration tls_handshake_timeout_ = constants::tls_handshake_timeout;
-    Duration tls_shutdown_timeout_ = constants::tls_shutdown_timeout;
+    std::optional<Duration> tls_handshake_timeout_;
+    std::optional<Duration> tls_shutdown_timeout_;
     std::string server_hostname_;
     std::optional<int> sock_;
     std::optional<Duration> happy_eyeballs_delay_;

@@ -125,6 +125,7 @@ public:
         if (has_room()) incoming_.put_nowait(Incoming(Datagram(Bytes(data), from), nullptr));
     }
     void error_received(std::exception_ptr error) override {
+        if (transport_ && transport_->is_closing()) return;  // nobody receives any more
         if (sending_)
             send_error_ = std::move(error);
         else if (has_room())

@@ -1,6 +1,7 @@
 #include <weft/io/datagram_transport.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/loop/slow_callback_timer.hpp>
 
 namespace weft {
 
@@ -78,6 +79,7 @@ void SocketDatagramTransport::set_protocol(std::shared_ptr<BaseProtocol> protoco
     if (!protocol) throw ValueError("set_protocol: the protocol is null");
     auto datagrams = std::dynamic_pointer_cast<DatagramProtocol>(protocol);
     if (!datagrams) throw ValueError("set_protocol: the protocol is not a DatagramProtocol");
+    release_later(loop_, protocol_);
     protocol_ = std::move(datagrams);
 }
 
@@ -94,6 +96,7 @@ void SocketDatagramTransport::call_protocol(const char* message, F&& call) {
 void SocketDatagramTransport::on_datagram(std::span<const std::byte> data, const Address& from) {
     if (closing_) return;
     const detail::ContextScope scope(context_);
+    const detail::SlowCallbackTimer timer(loop_, "DatagramProtocol.datagram_received()");
     call_protocol("Exception in callback protocol.datagram_received()",
                   [&] { protocol_->datagram_received(data, from); });
 }

@@ -81,6 +81,10 @@ std::vector<std::shared_ptr<Transport>> IoRegistry::clients_of(const ServerState
     return clients;
 }
 
+void release_later(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol) {
+    if (protocol && !loop.is_closed()) loop.schedule_internal([protocol = std::move(protocol)] {});
+}
+
 void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message) {
     bool everybodys = true;
     try {

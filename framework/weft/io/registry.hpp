@@ -61,6 +61,10 @@ private:
     std::vector<detail::Ref<ServerState>> servers_;
 };
 
+/// Lets go of a protocol whose transport has got another one: by the loop, since it may be the protocol's own callback
+/// that runs.
+void release_later(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol);
+
 /// Why a connection ends. What the network does is its protocol's business, and is only logged in debug mode; what the
 /// application threw, and lack of memory here, is everybody's: the exception handler is told `message`.
 void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message);

@@ -44,13 +44,15 @@ void ServerState::start_serving() {
 
 void ServerState::on_accept(SocketRef socket) {
     const detail::ContextScope scope(context_);
+    std::shared_ptr<TlsLayer> layer;
     detail::run_guarded(
         [&] {
             std::shared_ptr<BaseProtocol> protocol = factory_();
-            if (tls_) protocol = TlsLayer::make(loop_, std::move(protocol), *tls_, true, nullptr);
+            if (tls_) protocol = layer = TlsLayer::make(loop_, std::move(protocol), *tls_, true, nullptr);
             SocketTransport::open(loop_, socket, std::move(protocol), detail::Ref<ServerState>(this), nullptr);
         },
         [&](const std::exception_ptr& error) {
+            if (layer) layer->abandon();
             socket->close();
             loop_.report_error(
                 error, [&] { return ExceptionContext("Error on transport creation for incoming connection", error); });
@@ -201,6 +203,7 @@ ListenOptions listen_options(const ServerOptions& options) {
 /// Listens on the socket of the options or else on `addresses`, and starts as they say.
 Coro<detail::Ref<ServerState>> start_server_on(std::vector<Address> addresses, ProtocolFactory factory,
                                                ServerOptions options) {
+    options.check_tls();
     std::optional<TlsParameters> tls;
     if (options.tls()) {
         tls.emplace();

@@ -69,16 +69,22 @@ public:
     bool start_serving() const noexcept { return start_serving_; }
     std::size_t limit() const noexcept { return limit_; }
     const TlsContext& tls() const noexcept { return tls_; }
-    Duration tls_handshake_timeout() const noexcept { return tls_handshake_timeout_; }
-    Duration tls_shutdown_timeout() const noexcept { return tls_shutdown_timeout_; }
+    Duration tls_handshake_timeout() const noexcept {
+        return tls_handshake_timeout_.value_or(constants::tls_handshake_timeout);
+    }
+    Duration tls_shutdown_timeout() const noexcept {
+        return tls_shutdown_timeout_.value_or(constants::tls_shutdown_timeout);
+    }
+    /// ValueError for what means nothing without tls().
+    void check_tls() const { detail::check_tls_options(tls_, tls_handshake_timeout_, tls_shutdown_timeout_); }
     bool cleanup_socket() const noexcept { return cleanup_socket_; }
     std::optional<int> sock() const noexcept { return sock_; }
 
 private:
     int backlog_ = constants::listen_backlog;
     TlsContext tls_;
-    Duration tls_handshake_timeout_ = constants::tls_handshake_timeout;
-    Duration tls_shutdown_timeout_ = constants::tls_shutdown_timeout;
+    std::optional<Duration> tls_handshake_timeout_;
+    std::optional<Duration> tls_shutdown_timeout_;
     bool reuse_address_ = true;
     bool reuse_port_ = false;
     bool keep_alive_ = false;

@@ -3,6 +3,7 @@
 #include <weft/base/constants.hpp>
 #include <weft/io/server.hpp>
 #include <weft/io/tls.hpp>
+#include <weft/loop/slow_callback_timer.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -116,6 +117,7 @@ void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     buffered_ = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
     if (!buffered_ && !dynamic_cast<Protocol*>(protocol.get()))
         throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
+    release_later(loop_, protocol_);
     protocol_ = std::move(protocol);
 }
 
@@ -141,12 +143,24 @@ void SocketTransport::pause_reading() {
 
 void SocketTransport::resume_reading() {
     if (closing_ || !paused_) return;
+    if (kept_) loop_.schedule_internal([self = shared_from_this()] { self->deliver_kept(); });
     paused_ = false;
-    if (!ended_ && connected_) begin_reading();
+    if (!kept_ && !ended_ && connected_) begin_reading();
+}
+
+/// What was read for a BufferedProtocol that paused in the middle of it.
+void SocketTransport::deliver_kept() {
+    if (paused_ || closing_ || !kept_) return;
+    const std::unique_ptr<Bytes> kept = std::move(kept_);
+    on_data(kept->span());
+    start_reading();
 }
 
 void SocketTransport::on_data(std::span<const std::byte> data) {
+    if (closing_) return;
     const detail::ContextScope scope(context_);
+    const detail::SlowCallbackTimer timer(loop_,
+                                          buffered_ ? "BufferedProtocol.buffer_updated()" : "Protocol.data_received()");
     detail::run_guarded(
         [&] {
             if (!buffered_) [[likely]]
@@ -161,7 +175,7 @@ void SocketTransport::on_data(std::span<const std::byte> data) {
 }
 
 void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
-    while (!data.empty() && buffered_) {
+    while (!data.empty() && buffered_ && !paused_ && !closing_) {
         auto& protocol = static_cast<BufferedProtocol&>(*protocol_);
         const std::span<std::byte> room = protocol.get_buffer(data.size());
         if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
@@ -170,12 +184,21 @@ void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
         data = data.subspan(count);
         protocol.buffer_updated(count);
     }
-    if (!data.empty()) stream_protocol().data_received(data);  // it switched meanwhile
+    if (data.empty() || closing_) return;
+    if (paused_) {
+        auto kept = std::make_unique<Bytes>();
+        kept->append(data);
+        kept_ = std::move(kept);
+    } else {
+        stream_protocol().data_received(data);  // it switched meanwhile
+    }
 }
 
 void SocketTransport::on_end_of_stream() {
     ended_ = true;
+    if (closing_) return;
     const detail::ContextScope scope(context_);
+    const detail::SlowCallbackTimer timer(loop_, "Protocol.eof_received()");
     bool keep_open = true;
     detail::run_guarded([&] { keep_open = protocol_->eof_received(); },
                         [&](std::exception_ptr error) {
@@ -412,9 +435,11 @@ void SocketTransport::forget_connection() noexcept {
 
 std::shared_ptr<Transport> SocketTransport::client_of(const ServerState& server) {
     if (server_.get() != &server) return nullptr;
-    // With a layer above, that is what the application has.
-    if (auto layer = std::dynamic_pointer_cast<Transport>(protocol_)) return layer;
-    return shared_from_this();
+    // With layers above, the highest is what the application has.
+    std::shared_ptr<Transport> client = shared_from_this();
+    while (auto layer = std::dynamic_pointer_cast<Transport>(client->get_protocol()))
+        client = std::move(layer);
+    return client;
 }
 
 std::optional<Address> SocketTransport::peername() const {

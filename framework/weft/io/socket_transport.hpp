@@ -106,6 +106,7 @@ private:
     void begin_reading();
     Protocol& stream_protocol() const noexcept { return static_cast<Protocol&>(*protocol_); }
     void fill_protocol_buffer(std::span<const std::byte> data);
+    void deliver_kept();
     void send_or_buffer(std::span<const std::byte> data);
     void buffer(std::span<const std::byte> data);
     void pause_protocol();
@@ -122,6 +123,7 @@ private:
     detail::Ref<ServerState> server_;
     detail::ContextSlot context_;         // of who made the connection or the server; protocols are called in it
     std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
+    std::unique_ptr<Bytes> kept_;         // what was read and its protocol, which paused, did not take
     FileTransfer* transfer_ = nullptr;
     std::exception_ptr lost_by_;
     std::size_t high_water_;

@@ -174,7 +174,7 @@ bool DrainWait::await_ready() const {
 }
 
 void DrainWait::start(detail::PromiseBase& promise) {
-    if (!state_->writing_paused()) {
+    if (!state_->writing_paused() || state_->lost()) {
         // Closing: one turn of the loop lets connection_lost() come first.
         yielded_ = &promise.task();
         yielded_->suspend(promise, nullptr);
@@ -232,11 +232,11 @@ auto stream_factory(EventLoop& loop, std::size_t limit, std::shared_ptr<StreamSt
 
 }  // namespace
 
-Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
-                                 ServerOptions options) {
+Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::vector<std::string> hosts,
+                                 int port, ServerOptions options) {
     EventLoop& loop = get_running_loop();
     auto factory = stream_factory(loop, options.limit(), std::move(connected));
-    co_return co_await loop.create_server(std::move(factory), std::move(host), port, options);
+    co_return co_await loop.create_server(std::move(factory), std::move(hosts), port, options);
 }
 
 Coro<Server> start_unix_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string path,

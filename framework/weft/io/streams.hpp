@@ -87,6 +87,8 @@ public:
     bool reading_paused() const noexcept { return paused_; }
     void set_wait(StreamWait* wait);
     void clear_wait() noexcept { wait_ = nullptr; }
+    /// A coroutine waits in a read.
+    bool is_awaited() const noexcept { return wait_ != nullptr; }
 
     // Writer
     Transport* transport() const noexcept { return transport_.get(); }
@@ -140,7 +142,8 @@ public:
     StreamWait(StreamRef state, std::size_t need) noexcept : state_(std::move(state)), need_(need) {}
     StreamWait(StreamWait&& other) noexcept = default;
     ~StreamWait() {
-        if (is_waiting()) state_->clear_wait();
+        // Also if it was woken and its coroutine never went on.
+        if (state_ && state_->wait_ == this) state_->clear_wait();
     }
 
     bool await_ready() const {
@@ -360,8 +363,8 @@ Coro<std::pair<StreamReader, StreamWriter>> open_unix_connection(std::string pat
 
 namespace io {
 
-Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string host, int port,
-                                 ServerOptions options);
+Coro<Server> start_stream_server(std::shared_ptr<StreamState::Connected> connected, std::vector<std::string> hosts,
+                                 int port, ServerOptions options);
 Coro<Server> start_unix_stream_server(std::shared_ptr<StreamState::Connected> connected, std::string path,
                                       ServerOptions options);
 template <class F>
@@ -387,7 +390,15 @@ std::shared_ptr<StreamState::Connected> make_connected(F handler) {
 template <class F>
     requires std::is_invocable_v<F&, StreamReader, StreamWriter>
 Coro<Server> start_server(F handler, std::string host, int port, ServerOptions options = {}) {
-    return io::start_stream_server(io::make_connected(std::move(handler)), std::move(host), port, options);
+    std::vector<std::string> hosts(1, std::move(host));
+    return io::start_stream_server(io::make_connected(std::move(handler)), std::move(hosts), port, options);
+}
+
+/// The same at several hosts, each of them with its names and families.
+template <class F>
+    requires std::is_invocable_v<F&, StreamReader, StreamWriter>
+Coro<Server> start_server(F handler, std::vector<std::string> hosts, int port, ServerOptions options = {}) {
+    return io::start_stream_server(io::make_connected(std::move(handler)), std::move(hosts), port, options);
 }
 
 /// The same on a Unix socket (asyncio.start_unix_server); see loop.create_unix_server() for paths.

@@ -129,7 +129,14 @@ void ReactorChannel<Socket>::WriteOperation::complete(void* owner, asio::detail:
                                                       const boost::system::error_code&, std::size_t) {
     const std::unique_ptr<WriteOperation> self(static_cast<WriteOperation*>(base));
     const auto socket = detail::Ref<Socket>::adopt(&self->socket);
-    if (owner) socket->write_ready();
+    if (!owner) return;
+    try {
+        socket->context().deliver();  // what was read by then: who is told of the room may pause or close
+    } catch (...) {
+        socket->wait_writable();
+        throw;
+    }
+    socket->write_ready();
 }
 
 #else

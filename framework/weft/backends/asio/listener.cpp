@@ -81,7 +81,15 @@ private:
         descriptor_.async_wait(Wait::read, [self](const boost::system::error_code& error) {
             self->waiting_ = false;
             if (error || !self->events_) return;
-            if (self->accept_ready() && self->events_) self->wait_again(self);
+            bool goes_on = false;
+            try {
+                goes_on = self->accept_ready();
+            } catch (...) {
+                // An interrupt, after which the loop may run again.
+                if (self->events_) self->wait_again(self);
+                throw;
+            }
+            if (goes_on && self->events_) self->wait_again(self);
         });
         waiting_ = true;
     }

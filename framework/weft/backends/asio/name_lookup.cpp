@@ -76,9 +76,16 @@ ThreadPoolExecutor& NameLookup::threads() {
 
 Coro<std::vector<AddrInfo>> NameLookup::getaddrinfo(EventLoop& loop, std::string host, std::string service,
                                                     AddrInfoHints hints) {
+    const bool debug = loop.get_debug();
+    const std::string what = debug ? "'" + host + ":" + service + "'" : std::string();
+    const TimePoint begin = loop.time();
     Future<std::vector<AddrInfo>> found =
         loop.run_in_executor(&threads(), &look_up, std::move(host), std::move(service), hints);
-    co_return co_await std::move(found);
+    std::vector<AddrInfo> addresses = co_await std::move(found);
+    const std::chrono::duration<double, std::milli> taken = loop.time() - begin;
+    if (debug && taken >= loop.slow_callback_duration)
+        loop.log("Getting address info " + what + " took " + std::to_string(taken.count()) + " ms");
+    co_return std::move(addresses);
 }
 
 Coro<std::pair<std::string, std::string>> NameLookup::getnameinfo(EventLoop& loop, Address address, int flags) {
