@@ -62,6 +62,27 @@ TEST_CASE("a second handler for a signal replaces the first") {
     });
 }
 
+TEST_CASE("a signal that has arrived when its handler is replaced is the new one's, also from inside the old one") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Trace trace;
+        loop.add_signal_handler(SIGUSR2, [&] {
+            trace("first");
+            loop.add_signal_handler(SIGUSR2, [&] { trace("second"); });
+            trace("replaced");
+        });
+        ::raise(SIGUSR2);
+        while (trace.events().empty())
+            co_await sleep(1ms);
+        ::raise(SIGUSR2);
+        loop.add_signal_handler(SIGUSR2, [&] { trace("third"); });
+        while (trace.events().size() < 3)
+            co_await sleep(1ms);
+        CHECK(trace.text() == "first replaced third");
+        loop.remove_signal_handler(SIGUSR2);
+    });
+}
+
 TEST_CASE("an exception of a signal handler is reported") {
     run_simulated([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

@@ -262,6 +262,31 @@ TEST_CASE("to_thread with a stop_token: cancelling the await requests the stop")
     });
 }
 
+TEST_CASE("run_in_executor with a stop_token: cancelling the future requests the stop") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        ThreadPoolExecutor pool(1, "db");
+        std::latch begun(1);
+        std::latch stopped(1);
+        const auto until_stopped = [&](std::stop_token stop, int) {
+            begun.count_down();
+            while (!stop.stop_requested())
+                std::this_thread::yield();
+            stopped.count_down();
+        };
+        Future<> running = loop.run_in_executor(&pool, until_stopped, 1);
+        begun.wait();
+        running.cancel();
+        const std::string end = co_await ending(running);
+        CHECK(end == "CancelledError");
+        co_await turns(1);
+        stopped.wait();
+        const auto answer = [](std::stop_token stop) { return stop.stop_possible() && !stop.stop_requested(); };
+        const bool answered = co_await loop.run_in_executor(&pool, answer);
+        CHECK(answered);
+    });
+}
+
 TEST_CASE("a pool starts threads as they are needed, up to its limit, and names them") {
     ThreadPoolExecutor pool(2, "limited");
     CHECK(pool.workers() == 0);
@@ -407,6 +432,62 @@ TEST_CASE("an application's own executor service makes the default executor and 
     }());
     loop->close();
     CHECK(trace.text() == "new weft/0 weft runs weft runs new db/3 db runs db runs weft ends db ends");
+}
+
+TEST_CASE("closing the loop waits neither for what its executors run nor for a pool by name") {
+    auto gate = std::make_shared<Gate>();
+    auto ended = std::make_shared<std::latch>(2);
+    {
+        auto loop = make_real_loop();
+        const auto start = [gate, ended]() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            const auto job = [gate, ended] {
+                gate->pass();
+                ended->count_down();
+            };
+            (void)loop.run_in_executor(nullptr, job);
+            (void)loop.run_in_executor(&loop.service<ExecutorService>().pool("db", 1), job);
+            co_await sleep(1ms);
+        };
+        loop->run_until_complete(start());
+        loop->close();  // before the gate is open
+    }
+    gate->open();
+    ended->wait();
+}
+
+TEST_CASE("a pool that ends on one of its own threads, or is shut down by one, does not wait for itself") {
+    std::latch ended(2);
+    {
+        auto pool = std::make_shared<ThreadPoolExecutor>(1);
+        std::weak_ptr<ThreadPoolExecutor> watched = pool;
+        auto gate = std::make_shared<Gate>();
+        pool->submit([pool, gate, &ended] {
+            gate->pass();
+            ended.count_down();
+        });
+        pool = nullptr;  // the job has the last one
+        gate->open();
+        while (!watched.expired())
+            std::this_thread::yield();
+    }
+    ThreadPoolExecutor other(1);
+    other.submit([&other, &ended] {
+        other.shutdown(true);
+        ended.count_down();
+    });
+    ended.wait();
+}
+
+TEST_CASE("the default services are made with the first use, whoever asks") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const int four = co_await loop.run_in_executor(&loop.service<ExecutorService>().pool("db", 1), twice, 2);
+        CHECK(four == 4);
+        CHECK(loop.service<ResolverService>().name() == "resolver");
+        CHECK(loop.service<SignalService>().name() == "signals");
+        CHECK(loop.service<SubprocessService>().name() == "subprocess");
+    });
 }
 
 TEST_CASE("many calls from many threads all arrive") {

@@ -187,6 +187,48 @@ TEST_CASE("rule 117: an own SIGINT handler of the application is left alone") {
     CHECK(status == 4);
 }
 
+TEST_CASE("rule 117: a SIGINT handler of the loop stands in for Ctrl-C's; removed, Ctrl-C cancels again") {
+    const DefaultInterrupt interrupt;
+    int own = 0;
+    bool cancelled = false;
+    auto body = [&]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        CHECK_FALSE(loop.remove_signal_handler(SIGINT));  // the Runner's is not the application's
+        loop.add_signal_handler(SIGINT, [&own] { ++own; });
+        ::raise(SIGINT);
+        while (own == 0)
+            co_await sleep(1ms);
+        CHECK(loop.remove_signal_handler(SIGINT));
+        CHECK_FALSE(loop.remove_signal_handler(SIGINT));
+        ::raise(SIGINT);
+        const std::string end = co_await ending(sleep(1h));
+        cancelled = end == "CancelledError";
+        throw CancelledError();
+    };
+    CHECK(run(body()) == 130);
+    CHECK(own == 1);
+    CHECK(cancelled);
+}
+
+TEST_CASE("rule 117: a SIGINT handler of the loop outlives one run of its Runner") {
+    const DefaultInterrupt interrupt;
+    Runner runner;
+    int own = 0;
+    auto first = [&own]() -> Coro<> {
+        get_running_loop().add_signal_handler(SIGINT, [&own] { ++own; });
+        co_return;
+    };
+    auto second = [&own]() -> Coro<> {
+        ::raise(SIGINT);
+        while (own == 0)
+            co_await sleep(1ms);
+    };
+    runner.run(first());
+    runner.run(second());
+    CHECK(own == 1);
+    runner.close();
+}
+
 TEST_CASE("rule 116: tasks left behind are cancelled and awaited; their errors are reported") {
     auto holder = make_simulated_loop();
     Reports reports(*holder);

@@ -33,6 +33,9 @@ public:
                  std::is_invocable_r_v<R, std::decay_t<F>&, Args...>)
     UniqueFunction(F&& target) {
         using Target = std::decay_t<F>;
+        if constexpr (std::is_void_v<R>)
+            static_assert(!is_coroutine<std::invoke_result_t<Target&, Args...>>,
+                          "coroutines cannot be callbacks: the callback may create_task() one");
         if constexpr (fits<Target>) {
             ::new (static_cast<void*>(storage_)) Target(std::forward<F>(target));
             operations_ = &inline_operations<Target>;
@@ -74,6 +77,10 @@ public:
     }
 
 private:
+    /// Dropped, it would never run.
+    template <class T>
+    static constexpr bool is_coroutine = requires { typename std::remove_cvref_t<T>::promise_type; };
+
     struct Operations {
         R (*call)(void*, Args&&...);
         void (*move)(void* from, void* to) noexcept;

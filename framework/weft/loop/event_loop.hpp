@@ -256,7 +256,8 @@ public:
     // Threads (defined by the services floor; see services/executor.hpp)
 
     /// A future of `fn(args...)`, run on a thread of `executor`, or of the default executor if that is null. Cancelling
-    /// it keeps a call that has not begun from beginning; one that has goes on, and its result is dropped.
+    /// it keeps a call that has not begun from beginning; one that has goes on, and its result is dropped. If `fn`
+    /// takes a std::stop_token first, that is then requested to stop.
     template <class F, class... Args>
     auto run_in_executor(Executor* executor, F&& fn, Args&&... args);
     void set_default_executor(std::shared_ptr<Executor> executor);
@@ -399,10 +400,14 @@ public:
         insert_service(&detail::service_key<detail::service_type_t<T>>, std::move(service));
         return result;
     }
-    /// The service of type T; RuntimeError if there is none.
+    /// The service of type T. One that the library has a default for is made with the first use; RuntimeError if there
+    /// is no other.
     template <class T>
     T& service() {
-        return static_cast<T&>(require_service(&detail::service_key<detail::service_type_t<T>>));
+        if constexpr (detail::HasDefaultService<T>)
+            return T::of(*this);
+        else
+            return static_cast<T&>(require_service(&detail::service_key<detail::service_type_t<T>>));
     }
     /// The service of type T or null.
     template <class T>

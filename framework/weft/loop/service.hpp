@@ -10,9 +10,12 @@
 // A service that an application may replace says so by `using service_type = Base;` in its base class: a class derived
 // from it is then registered and found under that base.
 
+#include <concepts>
 #include <string_view>
 
 namespace weft {
+
+class EventLoop;
 
 class Service {
 public:
@@ -45,6 +48,12 @@ struct ServiceType<T> {
 /// What a T is registered under.
 template <class T>
 using service_type_t = typename ServiceType<T>::type;
+
+/// T::of() gives the loop's, and makes it if there is none.
+template <class T>
+concept HasDefaultService = requires(EventLoop& loop) {
+    { T::of(loop) } -> std::same_as<T&>;
+};
 
 }  // namespace detail
 }  // namespace weft

@@ -64,6 +64,15 @@ public:
         work_.notify_one();
     }
 
+    /// At the end of the executor: waits, unless somebody has said not to.
+    void end() {
+        bool left_alone;
+        {
+            const std::lock_guard lock(mutex_);
+            left_alone = left_alone_;
+        }
+        if (!left_alone) shutdown(true, false);
+    }
     void shutdown(bool wait, bool cancel_jobs) {
         std::deque<std::unique_ptr<ExecutorJob>> dropped;
         std::vector<std::thread> threads;
@@ -71,6 +80,7 @@ public:
         {
             const std::lock_guard lock(mutex_);
             shut_down_ = true;
+            left_alone_ |= !wait;
             if (cancel_jobs) dropped.swap(jobs_);
             threads.swap(threads_);
             ended = running_ == 0 && !std::exchange(told_, running_ == 0);
@@ -79,7 +89,8 @@ public:
         for (auto& job : dropped)
             job->cancel();
         if (ended) terminated_.set_result();
-        if (!wait) {
+        // One of its own threads cannot wait for itself.
+        if (!wait || working_for == this) {
             Stragglers::instance().add(std::move(threads));
             return;
         }
@@ -110,6 +121,7 @@ private:
     }
 
     void work() {
+        working_for = this;
         std::unique_lock lock(mutex_);
         for (;;) {
             ++idle_;
@@ -128,6 +140,8 @@ private:
         if (last) terminated_.set_result();
     }
 
+    static inline thread_local const Pool* working_for = nullptr;
+
     const std::size_t limit_;
     const std::string name_;
     mutable std::mutex mutex_;
@@ -137,7 +151,8 @@ private:
     std::size_t idle_ = 0;
     std::size_t running_ = 0;
     bool shut_down_ = false;
-    bool told_ = false;  // terminated_ is set or about to be
+    bool left_alone_ = false;  // shut down without waiting
+    bool told_ = false;        // terminated_ is set or about to be
     ConcurrentFuture<> terminated_;
 };
 
@@ -148,7 +163,7 @@ ThreadPoolExecutor::ThreadPoolExecutor(std::size_t max_workers, std::string name
 }
 
 ThreadPoolExecutor::~ThreadPoolExecutor() {
-    pool_->shutdown(true, false);
+    pool_->end();
 }
 
 void ThreadPoolExecutor::shutdown(bool wait, bool cancel_futures) {
@@ -201,7 +216,9 @@ Executor& ExecutorService::default_executor() {
 
 void ExecutorService::set_default_executor(std::shared_ptr<Executor> executor) {
     if (!executor) throw ValueError("set_default_executor: the executor is null");
-    default_ = std::move(executor);
+    // What the one before runs goes on, if nobody else has it: the loop does not wait for it.
+    const std::shared_ptr<Executor> before = std::exchange(default_, std::move(executor));
+    if (before.use_count() == 1) before->shutdown(false);
 }
 
 Executor& ExecutorService::pool(const std::string& name, std::size_t max_workers) {

@@ -76,7 +76,7 @@ public:
     /// 0 workers: as many as asyncio's default, min(32, processors + 4). ValueError for a name with more than 15
     /// characters: threads are called by it.
     explicit ThreadPoolExecutor(std::size_t max_workers = 0, std::string name = "weft");
-    /// shutdown(true).
+    /// shutdown(true), but after a shutdown(false) it waits for nothing; nor does it on one of its own threads.
     ~ThreadPoolExecutor() override;
     void shutdown(bool wait = true, bool cancel_futures = false) override;
     ConcurrentFuture<> terminated() const override;
@@ -180,9 +180,17 @@ auto submit_on(EventLoop& loop, Executor* executor, F&& fn, Args&&... args) {
 template <class F, class... Args>
 auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
     WEFT_DETAIL_CHECK_BODY(F);
-    static_assert(std::invocable<std::decay_t<F>, std::decay_t<Args>...>,
-                  "run_in_executor: the function cannot be called with these arguments");
-    return detail::submit_on(*this, executor, std::forward<F>(fn), std::forward<Args>(args)...);
+    if constexpr (detail::TakesStopToken<F, Args...>) {
+        const std::stop_source source;
+        auto future =
+            detail::submit_on(*this, executor, std::forward<F>(fn), source.get_token(), std::forward<Args>(args)...);
+        future.add_done_callback([source](const auto&) mutable { source.request_stop(); });  // late, it is harmless
+        return future;
+    } else {
+        static_assert(std::invocable<std::decay_t<F>, std::decay_t<Args>...>,
+                      "run_in_executor: the function cannot be called with these arguments");
+        return detail::submit_on(*this, executor, std::forward<F>(fn), std::forward<Args>(args)...);
+    }
 }
 
 namespace detail {

@@ -1,6 +1,7 @@
 #include <weft/tasks/runner.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/loop/default_interrupt.hpp>
 
 #include <sys/types.h>
 #include <unistd.h>
@@ -23,13 +24,19 @@ public:
     InterruptWatch(EventLoop& loop, detail::FutureBase& main) : loop_(loop), state_(std::make_shared<State>(main)) {
         struct sigaction current{};
         if (!on_main_thread() || sigaction(SIGINT, nullptr, &current) != 0 || current.sa_handler != SIG_DFL) return;
-        loop_.add_signal_handler(SIGINT, [state = state_] { state->interrupted(); });
-        installed_ = true;
+        interrupt_ = loop_.find_service<detail::DefaultInterrupt>();
+        if (!interrupt_) interrupt_ = &loop_.add_service<detail::DefaultInterrupt>();
+        auto action = [state = state_] { state->interrupted(); };
+        loop_.add_signal_handler(SIGINT, action);
+        interrupt_->set(std::move(action));
     }
     InterruptWatch(const InterruptWatch&) = delete;
     InterruptWatch& operator=(const InterruptWatch&) = delete;
     ~InterruptWatch() {
-        if (installed_) loop_.remove_signal_handler(SIGINT);
+        if (!interrupt_) return;
+        interrupt_->clear();
+        // A handler of the application's stays.
+        if (!interrupt_->is_replaced()) loop_.remove_signal_handler(SIGINT);
     }
     unsigned count() const noexcept { return state_->count; }
 
@@ -48,7 +55,7 @@ private:
 
     EventLoop& loop_;
     std::shared_ptr<State> state_;
-    bool installed_ = false;
+    detail::DefaultInterrupt* interrupt_ = nullptr;
 };
 
 }  // namespace
