@@ -421,6 +421,72 @@ TEST_CASE("a BufferedProtocol that pauses in buffer_updated gets the rest on res
     });
 }
 
+TEST_CASE("an interrupt in buffer_updated: the rest is delivered when the loop is run again") {
+    class Interrupted : public Buffered {
+    public:
+        explicit Interrupted(EventLoop& loop) : Buffered(loop) {}
+        void buffer_updated(std::size_t count) override {
+            Buffered::buffer_updated(count);
+            if (++calls % 2 == 1) throw SystemExit(3);
+        }
+        int calls = 0;
+    };
+    for (const auto make : {+[] { return make_simulated_loop(); }, +[] { return make_real_loop(); }}) {
+        auto loop = make();
+        const auto visit = []() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            auto peer = std::make_shared<Interrupted>(loop);
+            auto client = std::make_shared<Recorder>(loop);
+            auto make_peer = [peer] { return peer; };
+            auto make_client = [client] { return client; };
+            Server server = co_await loop.create_server(make_peer, "127.0.0.1", 0);
+            co_await loop.create_connection(make_client, "127.0.0.1", server.sockets().front().port());
+            client->transport->write("0123456789abcdef");
+            while (peer->received.size() < 16)
+                co_await sleep(1ms);
+            CHECK(peer->received == "0123456789abcdef");
+            client->transport->close();
+            co_await client->lost;
+            co_await peer->lost;
+            server.close();
+            co_await server.wait_closed();
+        };
+        Task<> task = loop->create_task(visit());
+        int interrupts = 0;
+        while (ending_of_call([&] { loop->run_until_complete(task); }) == "SystemExit")
+            ++interrupts;
+        CHECK(interrupts == 2);
+        CHECK(task.done());
+        loop->close();
+    }
+}
+
+TEST_CASE("set_protocol refuses what is no stream's protocol, and the one before goes on") {
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        class Neither : public BaseProtocol {};
+        const auto neither = std::make_shared<Neither>();
+        auto second = std::make_shared<Recorder>(loop);
+        auto make_second = [second] { return second; };
+        auto buffered = std::make_shared<Buffered>(loop);
+        auto make_buffered = [buffered] { return buffered; };
+        Server server = co_await loop.create_server(make_second, "127.0.0.1", 0);
+        auto [transport, protocol] =
+            co_await loop.create_connection(make_buffered, "127.0.0.1", server.sockets().front().port());
+        const auto& own = transport;
+        CHECK(ending_of_call([&] { own->set_protocol(neither); }) == "ValueError");
+        co_await second->made;
+        second->transport->write("still");
+        while (buffered->received.size() < 5)
+            co_await sleep(1ms);
+        CHECK(buffered->received == "still");
+        transport->close();
+        co_await second->lost;
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
 TEST_CASE("a protocol that puts another in its place lives until its callback has returned") {
     class First : public Protocol {
     public:

@@ -56,3 +56,15 @@ TEST_CASE("services are shut down in reverse order when the loop closes, after t
     CHECK(loop->find_service<Metrics>() == nullptr);
     CHECK(ending_of_call([&] { loop->add_service<Cache>(trace); }) == "RuntimeError");
 }
+
+TEST_CASE("a service of the application's may have an of() of its own") {
+    class Own : public Service {
+    public:
+        static Own& of(EventLoop& loop) { return loop.service<Own>(); }
+        std::string_view name() const noexcept override { return "own"; }
+    };
+    auto loop = make_simulated_loop();
+    CHECK(ending_of_call([&] { Own::of(*loop); }) == "RuntimeError");
+    Own& made = loop->add_service<Own>();
+    CHECK(&Own::of(*loop) == &made);
+}

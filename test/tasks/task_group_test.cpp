@@ -168,6 +168,28 @@ TEST_CASE("rule 77: a child that is only cancelled does not count") {
     });
 }
 
+TEST_CASE("rule 78: a group cancelled in the clean-up of a cancelled task ends in order: the request is an older one") {
+    run_simulated([]() -> Coro<> {
+        std::string end;
+        const auto wait_long = []() -> Coro<> { co_await sleep(1h); };
+        const auto cleans_up = [&]() -> Coro<> {
+            const std::string cancelled = co_await ending(sleep(1h));
+            CHECK(cancelled == "CancelledError");
+            const auto body = [&](TaskGroup& group) -> Coro<> {
+                group.create_task(wait_long());
+                get_running_loop().call_later(1s, [group]() mutable { group.cancel(); });
+                co_return;
+            };
+            end = co_await ending(task_group(body));
+        };
+        Task<> task = create_task(cleans_up());
+        co_await sleep(1s);
+        task.cancel();
+        co_await task;
+        CHECK(end == "ok");
+    });
+}
+
 TEST_CASE("rule 78: an external cancel cancels the children, waits for them, and is raised again") {
     run_simulated([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

@@ -764,6 +764,37 @@ TEST_CASE("rule 108: sendfile over TLS sends by pieces, and forbids concurrent w
     std::fclose(file);
 }
 
+TEST_CASE("TLS: an interrupt in the middle of what came: the rest is delivered when the loop is run again") {
+    for (const auto make : {+[] { return make_simulated_loop(); }, +[] { return make_real_loop(); }}) {
+        auto loop = make();
+        std::size_t received = 0;
+        const auto visit = [&received]() -> Coro<> {
+            Server server = co_await start_server(tls_echo, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+            const auto factory = [] { return std::make_shared<Talker>(); };
+            auto [transport, talker] = co_await get_running_loop().create_connection(
+                factory, "localhost", server.sockets().front().port(), ConnectionOptions().tls(client_tls()));
+            talker->on_data = [&](Transport&) {
+                if (talker->calls % 3 == 1 && talker->calls < 12) throw SystemExit(3);
+            };
+            transport->write(std::string(1'000'000, 'x'));
+            while (talker->received.size() < 1'000'000)
+                co_await sleep(1ms);
+            received = talker->received.size();
+            transport->close();
+            while (!talker->lost)
+                co_await sleep(1ms);
+            co_await close_server(server);
+        };
+        Task<> task = loop->create_task(visit());
+        int interrupts = 0;
+        while (ending_of_call([&] { loop->run_until_complete(task); }) == "SystemExit")
+            ++interrupts;
+        CHECK(interrupts == 4);
+        CHECK(received == 1'000'000);
+        loop->close();
+    }
+}
+
 TEST_CASE("TLS: an interrupt in a callback leaves the loop, and the connection goes on when it is run again") {
     for (const auto make : {+[] { return make_simulated_loop(); }, +[] { return make_real_loop(); }}) {
         auto loop = make();

@@ -79,7 +79,7 @@ public:
 private:
     /// Dropped, it would never run.
     template <class T>
-    static constexpr bool is_coroutine = requires { typename std::remove_cvref_t<T>::promise_type; };
+    static constexpr bool is_coroutine = requires { typename std::remove_cvref_t<T>::starts_when_awaited; };
 
     struct Operations {
         R (*call)(void*, Args&&...);

@@ -68,6 +68,7 @@ private:
 class ResolverService : public Service {
 public:
     using service_type = ResolverService;
+    static constexpr bool has_default = true;
 
     /// The loop's resolver; the backend's own is put there if there is none.
     static ResolverService& of(EventLoop& loop);

@@ -169,7 +169,11 @@ public:
             if (!pauses_ && paused_) protocol_->pause_writing();
         } catch (...) {
             const std::exception_ptr error = std::current_exception();
-            loop.report_error(error, [&] { return ExceptionContext("Exception at the end of sendfile()", error); });
+            try {
+                loop.report_error(error, [&] { return ExceptionContext("Exception at the end of sendfile()", error); });
+            } catch (...) {
+                // An interrupt cannot leave from here; the report was made.
+            }
         }
     }
     void write(std::span<const std::byte> data) {

@@ -114,10 +114,11 @@ void SocketTransport::drop() noexcept {
 
 void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     if (!protocol) throw ValueError("set_protocol: the protocol is null");
-    buffered_ = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
-    if (!buffered_ && !dynamic_cast<Protocol*>(protocol.get()))
+    const bool buffered = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
+    if (!buffered && !dynamic_cast<Protocol*>(protocol.get()))
         throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
     release_later(loop_, protocol_);
+    buffered_ = buffered;
     protocol_ = std::move(protocol);
 }
 
@@ -148,12 +149,26 @@ void SocketTransport::resume_reading() {
     if (!kept_ && !ended_ && connected_) begin_reading();
 }
 
-/// What was read for a BufferedProtocol that paused in the middle of it.
+/// What a BufferedProtocol did not take now comes before what is read next.
+void SocketTransport::keep(std::span<const std::byte> data) {
+    auto kept = std::make_unique<Bytes>();
+    kept->append(data);
+    kept_ = std::move(kept);
+    if (paused_) return;  // resume_reading() goes on
+    socket_->stop_reading();
+    loop_.schedule_internal([self = shared_from_this()] { self->deliver_kept(); });
+}
+
 void SocketTransport::deliver_kept() {
     if (paused_ || closing_ || !kept_) return;
     const std::unique_ptr<Bytes> kept = std::move(kept_);
-    on_data(kept->span());
-    start_reading();
+    try {
+        on_data(kept->span());
+    } catch (...) {
+        if (!kept_) start_reading();
+        throw;
+    }
+    if (!kept_) start_reading();
 }
 
 void SocketTransport::on_data(std::span<const std::byte> data) {
@@ -182,16 +197,19 @@ void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
         const std::size_t count = std::min(room.size(), data.size());
         std::memcpy(room.data(), data.data(), count);
         data = data.subspan(count);
-        protocol.buffer_updated(count);
+        try {
+            protocol.buffer_updated(count);
+        } catch (...) {
+            // If it is an interrupt the loop may run again.
+            if (!data.empty() && !closing_) keep(data);
+            throw;
+        }
     }
     if (data.empty() || closing_) return;
-    if (paused_) {
-        auto kept = std::make_unique<Bytes>();
-        kept->append(data);
-        kept_ = std::move(kept);
-    } else {
+    if (paused_)
+        keep(data);
+    else
         stream_protocol().data_received(data);  // it switched meanwhile
-    }
 }
 
 void SocketTransport::on_end_of_stream() {

@@ -106,6 +106,7 @@ private:
     void begin_reading();
     Protocol& stream_protocol() const noexcept { return static_cast<Protocol&>(*protocol_); }
     void fill_protocol_buffer(std::span<const std::byte> data);
+    void keep(std::span<const std::byte> data);
     void deliver_kept();
     void send_or_buffer(std::span<const std::byte> data);
     void buffer(std::span<const std::byte> data);

@@ -32,12 +32,18 @@ std::shared_ptr<io::TlsLayer> put_tls_on(const std::shared_ptr<Transport>& lower
                                         else
                                             ready.set_result();
                                     });
-    if (!begun.empty()) layer->prepend(std::move(begun));
-    // Nothing is read between the two protocols.
-    lower->pause_reading();
-    lower->set_protocol(layer);
-    loop.schedule_internal([layer, lower] { layer->connection_made(lower); });
-    loop.schedule_internal([lower] { lower->resume_reading(); });
+    try {
+        if (!begun.empty()) layer->prepend(std::move(begun));
+        // Nothing is read between the two protocols.
+        lower->pause_reading();
+        lower->set_protocol(layer);
+        loop.schedule_internal([layer, lower] { layer->connection_made(lower); });
+        loop.schedule_internal([lower] { lower->resume_reading(); });
+    } catch (...) {
+        lower->abort();
+        layer->abandon();
+        throw;
+    }
     return layer;
 }
 

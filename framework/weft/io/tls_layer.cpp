@@ -155,8 +155,23 @@ void TlsLayer::process() {
     outgoing_ = outer;
     processing_ = was_processing;
     keep_rest();
-    if (interrupt) std::rethrow_exception(interrupt);
+    if (interrupt) {
+        process_later();
+        std::rethrow_exception(interrupt);
+    }
     if (lower_paused_ && !kept_incoming_ && !paused_) resume_lower();
+}
+
+/// Has the loop go on, as if something had come.
+void TlsLayer::process_later() {
+    if (state_ >= State::failed) return;
+    try {
+        loop_.schedule_internal([self = shared_from_this()] {
+            if (self->state_ < State::failed) self->process();
+        });
+    } catch (...) {
+        fail(std::current_exception(), "Fatal error on TLS transport");
+    }
 }
 
 void TlsLayer::advance() {
@@ -554,10 +569,11 @@ void TlsLayer::connection_lost(std::exception_ptr error) {
 
 void TlsLayer::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     if (!protocol) throw ValueError("set_protocol: the protocol is null");
-    buffered_ = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
-    if (!buffered_ && !dynamic_cast<Protocol*>(protocol.get()))
+    const bool buffered = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
+    if (!buffered && !dynamic_cast<Protocol*>(protocol.get()))
         throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
     release_later(loop_, protocol_);
+    buffered_ = buffered;
     protocol_ = std::move(protocol);
 }
 

@@ -112,6 +112,7 @@ private:
     void start();
     void name_server(const std::string& name);
     void process();
+    void process_later();
     void advance();
     void keep_rest();
     void handshake();

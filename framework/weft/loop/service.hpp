@@ -49,9 +49,10 @@ struct ServiceType<T> {
 template <class T>
 using service_type_t = typename ServiceType<T>::type;
 
-/// T::of() gives the loop's, and makes it if there is none.
+/// T::of() gives the loop's, and makes it if there is none: such a T says so by `static constexpr bool has_default =
+/// true`.
 template <class T>
-concept HasDefaultService = requires(EventLoop& loop) {
+concept HasDefaultService = T::has_default && requires(EventLoop& loop) {
     { T::of(loop) } -> std::same_as<T&>;
 };
 

@@ -96,6 +96,7 @@ private:
 class ExecutorService : public Service {
 public:
     using service_type = ExecutorService;
+    static constexpr bool has_default = true;
     explicit ExecutorService(EventLoop& loop) : loop_(loop) {}
     std::string_view name() const noexcept override { return "executor"; }
     /// Ends the executors without waiting for what they run.
@@ -180,7 +181,7 @@ auto submit_on(EventLoop& loop, Executor* executor, F&& fn, Args&&... args) {
 template <class F, class... Args>
 auto EventLoop::run_in_executor(Executor* executor, F&& fn, Args&&... args) {
     WEFT_DETAIL_CHECK_BODY(F);
-    if constexpr (detail::TakesStopToken<F, Args...>) {
+    if constexpr (!std::invocable<std::decay_t<F>, std::decay_t<Args>...> && detail::TakesStopToken<F, Args...>) {
         const std::stop_source source;
         auto future =
             detail::submit_on(*this, executor, std::forward<F>(fn), source.get_token(), std::forward<Args>(args)...);

@@ -21,6 +21,7 @@ namespace weft {
 class SignalService : public Service {
 public:
     using service_type = SignalService;
+    static constexpr bool has_default = true;
     /// The loop's; the default one is made if it has none.
     static SignalService& of(EventLoop& loop);
     std::string_view name() const noexcept override { return "signals"; }

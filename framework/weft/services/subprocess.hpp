@@ -156,6 +156,7 @@ public:
 class SubprocessService : public Service {
 public:
     using service_type = SubprocessService;
+    static constexpr bool has_default = true;
     /// The loop's; one that starts real processes is put there if there is none.
     static SubprocessService& of(EventLoop& loop);
     std::string_view name() const noexcept override { return "subprocess"; }

@@ -69,6 +69,7 @@ class [[nodiscard("a Coro does nothing until it is awaited: co_await it, or give
 public:
     using promise_type = detail::Promise<T>;
     using value_type = T;
+    using starts_when_awaited = void;  // as a callback it would never run
 
     Coro() noexcept = default;
     Coro(Coro&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}

@@ -238,6 +238,7 @@ class [[nodiscard]] AsyncGenerator {
 public:
     using promise_type = detail::GeneratorPromise<T>;
     using value_type = T;
+    using starts_when_awaited = void;  // as a callback it would never run
 
     AsyncGenerator() noexcept = default;
     explicit AsyncGenerator(promise_type& promise) noexcept : unused_(&promise) {}

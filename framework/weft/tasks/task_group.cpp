@@ -123,9 +123,10 @@ void GroupState::finish() {
     finished_ = true;
     if (interrupt_) std::rethrow_exception(interrupt_);
     if (parent_cancel_requested_) {
-        if (parent_->uncancel() == 0)
+        const unsigned left = parent_->uncancel();
+        if (left == 0)
             cancellation_ = nullptr;
-        else if (!cancellation_ && !error_)
+        else if (left > entered_with_ && !cancellation_ && !error_)
             cancellation_ = std::move(last_cancellation_);  // what is left is not the group's own
     }
     if (cancellation_ && !failed_) std::rethrow_exception(cancellation_);

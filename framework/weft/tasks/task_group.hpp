@@ -49,7 +49,8 @@ private:
 /// The state of a group, which its children's callbacks may outlive.
 class GroupState final : public Pooled {
 public:
-    explicit GroupState(EventLoop& loop, Ref<TaskBase> parent) noexcept : loop_(&loop), parent_(std::move(parent)) {}
+    explicit GroupState(EventLoop& loop, Ref<TaskBase> parent) noexcept
+        : loop_(&loop), parent_(std::move(parent)), entered_with_(parent_->cancelling()) {}
 
     void add_ref() noexcept { ++refs_; }
     void release() noexcept {
@@ -86,6 +87,7 @@ private:
 
     EventLoop* loop_;
     Ref<TaskBase> parent_;
+    const unsigned entered_with_;  // requests to cancel the parent that were there before
     std::uint32_t refs_ = 1;
     bool exiting_ = false;
     bool aborting_ = false;

@@ -62,6 +62,7 @@ struct Connecting {
     explicit Connecting(SocketContext& context) : context(&context), waiter(context.io) {}
     const detail::Ref<SocketContext> context;
     Waiter waiter;
+    boost::system::error_code error;  // of the wait itself
 };
 
 /// Closes the socket at once if the coroutine ends first.
@@ -95,11 +96,13 @@ Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> 
         socket.take();
         const CloseAtEnd guard(connecting->waiter);
         Future<> decided = loop_->create_future<void>();
-        auto ended = [decided, connecting](const boost::system::error_code&) mutable {
+        auto ended = [decided, connecting](const boost::system::error_code& failure) mutable {
+            connecting->error = failure;
             if (!decided.done()) decided.set_result();
         };
         connecting->waiter.async_wait(Wait::write, std::move(ended));
         co_await decided;
+        if (connecting->error) throw_os_error(to_std(connecting->error), "connect");
         socklen_t size = sizeof error;
         io::check_call(::getsockopt(connecting->waiter.native_handle(), SOL_SOCKET, SO_ERROR, &error, &size),
                        "connect");
