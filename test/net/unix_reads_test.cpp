@@ -82,6 +82,54 @@ TEST_CASE("a Unix peer that closes without reading: its last words, then Connect
     });
 }
 
+TEST_CASE("a Unix peer that ends its direction together with its words, at once or later: both are told") {
+    run_real([]() -> Coro<> {
+        for (const int earlier : {0, 1, 5}) {
+            auto [near, far] = socket_pair();
+            auto [reader, writer] = co_await open_unix_connection("", ConnectionOptions().sock(near.take()));
+            for (int i = 0; i < earlier; ++i) {
+                REQUIRE(::send(far.get(), "before", 6, 0) == 6);
+                const Bytes word = co_await reader.readexactly(6);
+                CHECK(word == "before");
+                writer.write("answer");  // the other direction goes on
+                co_await writer.drain();
+            }
+            REQUIRE(::send(far.get(), "last", 4, 0) == 4);
+            REQUIRE(::shutdown(far.get(), SHUT_WR) == 0);
+            const Bytes last = co_await reader.read(-1);
+            CHECK(last == "last");
+            writer.write("still");
+            std::array<char, 100> room{};
+            const ssize_t count = ::recv(far.get(), room.data(), room.size(), 0);
+            CHECK(std::string_view(room.data(), static_cast<std::size_t>(count)).ends_with("still"));
+            writer.close();
+            co_await writer.wait_closed();
+        }
+    });
+}
+
+TEST_CASE("a Unix peer that ends its direction in pieces, while much is on its way both ways, loses nothing") {
+    run_real([]() -> Coro<> {
+        auto [near, far] = socket_pair();
+        auto [reader, writer] = co_await open_unix_connection("", ConnectionOptions().sock(near.take()));
+        auto [far_reader, far_writer] = co_await open_unix_connection("", ConnectionOptions().sock(far.take()));
+        const std::string much(2'000'000, 'x');
+        writer.write(much);  // so that there is a wait for room, too
+        for (int i = 0; i < 200; ++i) {
+            far_writer.write("0123456789");
+            if (i % 7 == 0) co_await sleep(0s);
+        }
+        far_writer.write_eof();
+        const Bytes received = co_await reader.read(-1);
+        CHECK(received.size() == 2000);
+        writer.write_eof();
+        const Bytes other = co_await far_reader.read(-1);
+        CHECK(other.size() == much.size());
+        writer.close();
+        far_writer.close();
+    });
+}
+
 TEST_CASE("a Unix stream that is fed more than one read holds, and in the midst of its end, loses nothing") {
     run_real([]() -> Coro<> {
         constexpr std::size_t total = 3 * 1024 * 1024 + 17;

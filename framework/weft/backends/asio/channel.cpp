@@ -1,6 +1,7 @@
 #include <weft/backends/asio/channel.hpp>
 
 #include <weft/backends/asio/datagram_socket.hpp>
+#include <weft/backends/asio/hang_up.hpp>
 #include <weft/backends/asio/socket.hpp>
 #include <weft/base/exceptions.hpp>
 
@@ -35,7 +36,21 @@ bool ReactorChannel<Socket>::register_once() {
         throw_os_error(std::error_code(error, std::system_category()), "cannot watch socket");
     }
     registered_ = true;
+#ifdef WEFT_ASIO_HANG_UP
+    if constexpr (requires { socket.tells_rest(); }) {
+        if (!socket.tells_rest()) tells_end_ = watch_hang_up(reactor, socket.native_handle(), registration_);
+    }
+#endif
     return true;
+}
+
+template <class Socket>
+bool ReactorChannel<Socket>::end_is_not_there() const noexcept {
+#ifdef WEFT_ASIO_HANG_UP
+    return tells_end_ && !saw_hang_up(registration_);
+#else
+    return false;
+#endif
 }
 
 /// The reactor has the operation, and it a reference to the socket.

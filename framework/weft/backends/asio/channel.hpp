@@ -44,6 +44,8 @@ public:
     void wait_write();
     /// Ends the waits and closes the descriptor.
     void close() noexcept;
+    /// In take_event(): the end of the stream is not there, and will be another event.
+    bool end_is_not_there() const noexcept;
 
 private:
     using Reactor = boost::asio::detail::reactor;
@@ -96,6 +98,7 @@ private:
     bool watching_ = false;      // read_ is in the reactor's queue
     bool tells_errors_ = false;  // error_ too
     bool starting_ = false;      // one of them is being put there
+    bool tells_end_ = false;     // events tell of the peer's half-close
 };
 template <class Socket>
 using Channel = ReactorChannel<Socket>;
@@ -109,6 +112,7 @@ public:
     bool watch();
     void wait_write();
     void close() noexcept;
+    bool end_is_not_there() const noexcept { return false; }
 
 private:
     Socket& socket_;

@@ -51,18 +51,18 @@ AsioStreamSocket::Event AsioStreamSocket::take_event() {
         read_later();
         return Event::nothing;
     }
-    if (!receive()) return Event::nothing;
+    if (!receive(channel_.end_is_not_there())) return Event::nothing;
     return ended_ ? Event::stop : Event::received;
 }
 
 bool AsioStreamSocket::read_again() {
     read_queued_ = false;
-    return wants_data_ && !closed_ && !ended_ && receive();
+    return wants_data_ && !closed_ && !ended_ && receive(false);
 }
 
-bool AsioStreamSocket::receive() {
+bool AsioStreamSocket::receive(bool end_is_not_there) {
     bool drained = false;
-    const bool received = context_.receive(*this, drained);
+    const bool received = context_.receive(*this, end_is_not_there, drained);
     drained_ = drained && !(received && failed_);
     if (!received) {
         failed_ = false;

@@ -50,7 +50,7 @@ public:
 private:
     ~AsioStreamSocket() override;
 
-    bool receive();
+    bool receive(bool end_is_not_there);
     bool watch_again() noexcept;
     void read_later() noexcept;
 

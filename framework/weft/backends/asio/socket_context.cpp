@@ -48,7 +48,7 @@ std::byte* SocketContext::buffer() noexcept {
     return buffer_;
 }
 
-bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
+bool SocketContext::receive(AsioStreamSocket& socket, bool end_is_not_there, bool& drained) noexcept {
     drained = false;
     count_ = 0;
     ssize_t count = -1;
@@ -75,7 +75,9 @@ bool SocketContext::receive(AsioStreamSocket& socket, bool& drained) noexcept {
     if (count <= 0) return true;
     count_ = static_cast<std::size_t>(count);
     if (!socket.tells_rest()) {
-        drained = count_ < constants::read_buffer_size && is_quiet(socket.native_handle());
+        // Behind what came with descriptors, which were dropped, the system has ended the read before its time.
+        const bool emptied = count_ < constants::read_buffer_size && (message.msg_flags & MSG_CTRUNC) == 0;
+        drained = emptied && (end_is_not_there || is_quiet(socket.native_handle()));
         return true;
     }
     const cmsghdr* header = CMSG_FIRSTHDR(&message);

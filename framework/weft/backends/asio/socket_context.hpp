@@ -48,8 +48,9 @@ public:
     bool is_reading() const noexcept { return static_cast<bool>(reader_); }
     bool is_reader(const AsioStreamSocket& socket) const noexcept { return reader_.get() == &socket; }
     /// Receives from the socket's descriptor, without waiting, for it to deliver. False if there is nothing; errors and
-    /// the end of the stream count as something. `drained` tells that a later event announces what comes next.
-    bool receive(AsioStreamSocket& socket, bool& drained) noexcept;
+    /// the end of the stream count as something. `drained` tells that a later event announces what comes next;
+    /// `end_is_not_there` that it announces the end of the stream, too.
+    bool receive(AsioStreamSocket& socket, bool end_is_not_there, bool& drained) noexcept;
     std::size_t received() const noexcept { return count_; }
     int receive_error() const noexcept { return error_; }
     std::span<const std::byte> data() const noexcept { return {buffer_, count_}; }
