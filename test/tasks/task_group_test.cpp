@@ -46,6 +46,13 @@ Coro<std::string> group_ending(F& body) {
     co_return detail::holds<ExceptionGroup>(error) ? errors_in(error) : error_type(error);
 }
 
+/// Ends two seconds after it was cancelled.
+Coro<> slow_to_end() {
+    const std::exception_ptr error = co_await error_of(sleep(1h));
+    co_await sleep(2s);
+    std::rethrow_exception(error);
+}
+
 }  // namespace
 
 TEST_CASE("rule 73: the group waits for all its children; the body's value is returned") {
@@ -195,11 +202,6 @@ TEST_CASE("rule 78: an external cancel cancels the children, waits for them, and
         EventLoop& loop = get_running_loop();
         const TimePoint begin = loop.time();
         Task<> child;
-        auto slow_to_end = []() -> Coro<> {
-            const std::exception_ptr error = co_await error_of(sleep(1h));
-            co_await sleep(2s);
-            std::rethrow_exception(error);
-        };
         auto body = [&](TaskGroup& group) -> Coro<> {
             child = group.create_task(slow_to_end());
             co_return;
@@ -245,11 +247,6 @@ TEST_CASE("rule 78: an external cancel is raised also when the group is being ca
     run_simulated([]() -> Coro<> {
         std::optional<TaskGroup> entered;
         bool went_on = false;
-        auto slow_to_end = []() -> Coro<> {
-            const std::exception_ptr error = co_await error_of(sleep(1h));
-            co_await sleep(2s);
-            std::rethrow_exception(error);
-        };
         auto body = [&](TaskGroup& group) -> Coro<> {
             entered = group;
             group.create_task(slow_to_end());
@@ -274,11 +271,6 @@ TEST_CASE("rule 78: an external cancel is raised also when the group is being ca
 
 TEST_CASE("rule 78: a timeout around a group that is being cancelled is a TimeoutError") {
     run_simulated([]() -> Coro<> {
-        auto slow_to_end = []() -> Coro<> {
-            const std::exception_ptr error = co_await error_of(sleep(1h));
-            co_await sleep(2s);
-            std::rethrow_exception(error);
-        };
         // The body swallows the group's own cancellation; the deadline comes while the child cleans up.
         auto body = [&](TaskGroup& group) -> Coro<> {
             group.create_task(slow_to_end());
@@ -297,11 +289,6 @@ TEST_CASE("rule 78: an error of the body is not lost to an external cancel of a 
     run_simulated([]() -> Coro<> {
         std::string group_end;
         std::string next;
-        auto slow_to_end = []() -> Coro<> {
-            const std::exception_ptr error = co_await error_of(sleep(1h));
-            co_await sleep(2s);
-            std::rethrow_exception(error);
-        };
         auto body = [&](TaskGroup& group) -> Coro<> {
             group.create_task(slow_to_end());
             co_await sleep(0s);
