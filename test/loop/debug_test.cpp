@@ -113,6 +113,32 @@ TEST_CASE("the default exception handler writes message, task and exception; an 
     CHECK(lines[0] == "two\n  task: Task-x\n  exception: weft::ValueError: v");
 }
 
+TEST_CASE("the exception handler is told which callback failed; the default one writes that, protocol and transport") {
+    auto loop = make_simulated_loop();
+    std::vector<std::string> lines;
+    loop->set_logger([&](std::string_view line) { lines.emplace_back(line); });
+    struct Failing {
+        void operator()() const { throw ValueError("x"); }
+    };
+    loop->call_soon(Failing());
+    loop->call_later(0s, Failing());
+    loop->call_soon(copy_context(), Failing());
+    loop->call_later(1s, [&] { loop->stop(); });
+    loop->run_forever();
+    ExceptionContext context("three");
+    context.protocol = "<P>";
+    context.transport = "<T>";
+    loop->call_exception_handler(context);
+    REQUIRE(lines.size() == 4);
+    // The last to be scheduled, for which no timer had to come.
+    CHECK(lines[1].find("Failing\n  handle: <Handle ") != std::string::npos);
+    CHECK(lines[0].starts_with("Exception in callback "));
+    CHECK(lines[0].find("Failing\n  handle: <Handle ") != std::string::npos);
+    CHECK(lines[0].ends_with("Failing>\n  exception: weft::ValueError: x"));
+    CHECK(lines[2].find("Failing\n  handle: <TimerHandle when=") != std::string::npos);
+    CHECK(lines[3] == "three\n  protocol: <P>\n  transport: <T>");
+}
+
 TEST_CASE("an exception handler may replace itself") {
     auto loop = make_simulated_loop();
     Trace trace;

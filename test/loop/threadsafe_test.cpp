@@ -22,6 +22,43 @@ TEST_CASE("rule 4: from the loop's own thread call_soon_threadsafe shares the FI
     });
 }
 
+TEST_CASE("rule 4: what another thread has scheduled comes before what is scheduled or woken after it") {
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        Trace trace;
+        const auto elsewhere = [&](const char* name) {
+            std::thread other([&trace, &loop, name] { loop.call_soon_threadsafe([&trace, name] { trace(name); }); });
+            other.join();
+        };
+        const auto waits = [&trace](Future<> future, const char* name) -> Coro<> {
+            co_await future;
+            trace(name);
+        };
+        Future<> first = loop.create_future<void>();
+        Event event;
+        Task<> one = create_task(waits(first, "b"));
+        const auto waits_for_event = [&]() -> Coro<> {
+            co_await event.wait();
+            trace("d");
+        };
+        Task<> two = create_task(waits_for_event());
+        co_await sleep(0s);
+        elsewhere("a");
+        first.set_result();
+        elsewhere("c");
+        event.set();
+        elsewhere("e");
+        loop.call_soon([&] { trace("f"); });
+        elsewhere("g");
+        Task<> three = create_task(waits(first, "h"));
+        elsewhere("i");
+        loop.call_soon_threadsafe([&] { trace("j"); });
+        co_await three;
+        co_await sleep(0s);
+        CHECK(trace.text() == "a b c d e f g h i j");
+    });
+}
+
 TEST_CASE("rule 4: call_soon_threadsafe wakes a loop that waits") {
     auto loop = make_real_loop();
     bool woken = false;

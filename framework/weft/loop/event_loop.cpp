@@ -130,12 +130,15 @@ static_assert(constants::busy_poll_iterations < 64);
 }  // namespace
 
 void EventLoop::run_once() {
-    if (inbox_->has_mail()) inbox_->take(ready_);
+    take_mail();
     // The fast way: callbacks are ready, no timer is set, and it is not time to look at the clock or for I/O.
     busy_iterations_ = ready_.empty() ? 0 : busy_iterations_ + 1;
     const bool quiet = ((quiet_iterations >> busy_iterations_) & 1) != 0;
     if (!quiet || !timers_.empty() || stopping_ || polls_each_iteration_) poll_backend();
-    if (!timers_.empty() && timers_.earliest() <= now_) timers_.pop_due(now_, ready_);
+    if (!timers_.empty() && timers_.earliest() <= now_) {
+        take_mail();
+        timers_.pop_due(now_, ready_);
+    }
     if (!ready_.empty()) run_ready();
 }
 
@@ -144,11 +147,16 @@ void EventLoop::run_once() {
 void EventLoop::poll_backend() {
     const bool timers = timers_.purge();
     if (ready_.empty() && !stopping_) {
-        if (timers)
-            backend_->poll(timers_.earliest());
-        else
-            backend_->poll(std::nullopt);
-        if (inbox_->has_mail()) inbox_->take(ready_);
+        if (inbox_->begin_sleep()) {
+            if (timers)
+                backend_->poll(timers_.earliest());
+            else
+                backend_->poll(std::nullopt);
+            inbox_->end_sleep();
+        } else {
+            backend_->poll_ready();
+        }
+        take_mail();
         if (timers || debug_) now_ = backend_->now();
         return;
     }
@@ -266,8 +274,6 @@ TimePoint EventLoop::after(Duration delay) const noexcept {
 
 Handle EventLoop::schedule_callback(UniqueFunction<void()> callback) {
     check_usable();
-    if (inbox_->has_mail()) [[unlikely]]
-        inbox_->take(ready_);  // what other threads have scheduled comes first
     return schedule_internal(std::move(callback));
 }
 
@@ -275,7 +281,7 @@ Handle EventLoop::schedule_internal(UniqueFunction<void()> callback) {
     auto state = detail::Ref<detail::HandleState>::adopt(
         new detail::HandleState(*this, std::move(callback), detail::ContextSlot::copy_of_current(), false));
     state->add_ref();  // the queue's
-    ready_.push(*state);
+    schedule(*state);
     return Handle(std::move(state));
 }
 
@@ -285,7 +291,7 @@ Handle EventLoop::schedule_threadsafe(UniqueFunction<void()> callback) {
     if (detail::running_loop == this) {
         check_usable();
         state->add_ref();
-        ready_.push(*state);
+        schedule(*state);
         return Handle(std::move(state));
     }
     state->add_ref();
@@ -329,7 +335,7 @@ void EventLoop::watch(int fd, FdEvent event, UniqueFunction<void()> fn) {
                 new detail::HandleState(*this, [shared] { (*shared)(); }, context, false));
             found->second = state;
             state->add_ref();
-            ready_.push(*state);
+            schedule(*state);
         });
     } catch (...) {
         registries_->watched.erase(key);
@@ -374,6 +380,9 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
     std::string text = context.message.empty() ? "Unhandled exception in event loop" : context.message;
     if (!context.task.empty()) text += "\n  task: " + context.task;
     if (!context.future.empty()) text += "\n  future: " + context.future;
+    if (!context.handle.empty()) text += "\n  handle: " + context.handle;
+    if (!context.protocol.empty()) text += "\n  protocol: " + context.protocol;
+    if (!context.transport.empty()) text += "\n  transport: " + context.transport;
     if (context.created_at.line() != 0)
         text += std::string("\n  created at: ") + context.created_at.file_name() + ":" +
                 std::to_string(context.created_at.line());
@@ -381,8 +390,14 @@ void EventLoop::default_exception_handler(const ExceptionContext& context) {
     log(text);
 }
 
-void detail::report_callback_error(EventLoop& loop, const std::exception_ptr& error, const std::type_info& type) {
-    loop.report_error(error, [&] { return ExceptionContext("Exception in callback " + demangle(type.name()), error); });
+void detail::report_callback_error(EventLoop& loop, const std::exception_ptr& error, const std::type_info& type,
+                                   const ReadyNode* handle) {
+    loop.report_error(error, [&] {
+        const std::string name = demangle(type.name());
+        ExceptionContext context("Exception in callback " + name, error);
+        context.handle = handle ? handle->describe() : "<Handle " + name + ">";
+        return context;
+    });
 }
 
 void EventLoop::call_exception_handler(const ExceptionContext& context) {

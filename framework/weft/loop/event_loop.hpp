@@ -80,6 +80,12 @@ public:
     std::string task;              ///< the name of the task concerned, if any
     /// The task or future concerned as its repr() shows it, if any; of a pending task that says where it waits.
     std::string future;
+    /// The callback concerned, as its handle's repr() shows it, if any.
+    std::string handle;
+    /// The type of the protocol concerned, if any: "<Echo>".
+    std::string protocol;
+    /// The transport concerned as its repr() shows it, if any; of a server the socket that it listens on.
+    std::string transport;
     /// Where the task concerned was made; its line is 0 if that is not known.
     std::source_location created_at{};
 };
@@ -119,8 +125,9 @@ auto bind_callback(F&& fn, Args&&... args) {
         };
 }
 
-/// Tells the exception handler what a callback threw, whose type is `type`.
-void report_callback_error(EventLoop& loop, const std::exception_ptr& error, const std::type_info& type);
+/// Tells the exception handler what a callback threw, whose type is `type`. Without a handle its type stands for it.
+void report_callback_error(EventLoop& loop, const std::exception_ptr& error, const std::type_info& type,
+                           const ReadyNode* handle = nullptr);
 
 /// `fn`, to run in `context`, a Context (which is not known here). What it throws is reported there, too.
 template <class C, class F>
@@ -420,8 +427,14 @@ public:
     Backend& backend() noexcept { return *backend_; }
     detail::TaskTable& task_table() noexcept { return tasks_; }
     /// Puts a node at the end of the ready queue. On the loop's thread.
-    void schedule(detail::ReadyNode& node) noexcept { ready_.push(node); }
-    void schedule(detail::ReadyQueue& nodes) noexcept { ready_.splice(nodes); }
+    void schedule(detail::ReadyNode& node) noexcept {
+        take_mail();
+        ready_.push(node);
+    }
+    void schedule(detail::ReadyQueue& nodes) noexcept {
+        take_mail();
+        ready_.splice(nodes);
+    }
     /// As call_at(), for those who keep the state themselves.
     detail::Ref<detail::TimerState> make_timer(TimePoint when, UniqueFunction<void()> callback);
     /// As call_soon(), also while the loop closes, when the callback is dropped.
@@ -460,6 +473,11 @@ private:
     void check_usable_slow() const;
     friend class detail::SlowCallbackTimer;
     void log_if_slow(std::string_view what, TimePoint begin);
+    /// What other threads have scheduled comes before what is scheduled now.
+    void take_mail() noexcept {
+        if (inbox_->has_mail()) [[unlikely]]
+            inbox_->take(ready_);
+    }
     void check_running() const;
     void run_once();
     void poll_backend();

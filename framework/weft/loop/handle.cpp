@@ -31,9 +31,10 @@ void HandleState::run() {
     const Ref<HandleState> self = Ref<HandleState>::adopt(this);  // the queue's
     if (!leave_pending(State::running)) return;
     const ContextScope scope(context_);
-    run_guarded(
-        [this] { callback_(); },
-        [this](const std::exception_ptr& error) { report_callback_error(*loop_, error, callback_.target_type()); });
+    run_guarded([this] { callback_(); },
+                [this](const std::exception_ptr& error) {
+                    report_callback_error(*loop_, error, callback_.target_type(), this);
+                });
     callback_ = nullptr;
     State expected = State::running;
     if (shared_)

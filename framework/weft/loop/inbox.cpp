@@ -13,8 +13,10 @@ bool Inbox::post(ReadyNode& node) {
         const std::lock_guard lock(mutex_);
         if (!backend_) return false;
         queue_.push(node);
-        // One wake-up serves a whole burst.
-        if (pending_.exchange(true, std::memory_order_acq_rel)) return true;
+        pending_.store(true);
+        // A loop that is busy looks by itself, and one wake-up serves a whole burst. Either this sees that it is
+        // asleep, or it sees what is pending before it is.
+        if (!asleep_.load() || !asleep_.exchange(false)) return true;
         backend = backend_;
         waking_.fetch_add(1, std::memory_order_relaxed);
     }
@@ -28,6 +30,13 @@ void Inbox::take(ReadyQueue& queue) {
     std::lock_guard lock(mutex_);
     pending_.store(false, std::memory_order_relaxed);
     queue.splice(queue_);
+}
+
+bool Inbox::begin_sleep() noexcept {
+    asleep_.store(true);
+    if (!pending_.load()) return true;
+    end_sleep();
+    return false;
 }
 
 void Inbox::close(ReadyQueue& queue) {

@@ -26,15 +26,20 @@ public:
 
     bool has_mail() const noexcept { return pending_.load(std::memory_order_acquire); }
     void take(ReadyQueue& queue);
+    /// Before the loop waits: from here to end_sleep() a node that comes wakes it up. False if there is mail, and the
+    /// loop must not wait.
+    bool begin_sleep() noexcept;
+    void end_sleep() noexcept { asleep_.store(false, std::memory_order_relaxed); }
     /// The same for the last time.
     void close(ReadyQueue& queue);
 
 private:
     std::mutex mutex_;
     ReadyQueue queue_;
-    Backend* backend_;  // null once closed
-    std::atomic<bool> pending_{false};
-    std::atomic<int> waking_{0};  // threads that are about to wake the backend
+    Backend* backend_;                  // null once closed
+    std::atomic<bool> pending_{false};  // queue_ has something
+    std::atomic<bool> asleep_{false};   // the loop waits, and nobody has woken it up yet
+    std::atomic<int> waking_{0};        // threads that are about to wake the backend
 };
 
 class RemoteNodes;
