@@ -119,7 +119,12 @@ void TaskBase::finish_root() {
     std::exception_ptr exception = std::move(root_->exception_);
     bool interrupt = false;
     bool cancelled = false;
-    if (exception) {
+    const std::exception_ptr raised = extras_ ? std::exchange(extras_->raised, nullptr) : nullptr;
+    if (exception && exception == raised) {
+        // To look at it is to throw it once more, which costs as much as all the rest.
+        cancelled = true;
+        set_cancel_message(nullptr);
+    } else if (exception) {
         try {
             std::rethrow_exception(exception);
         } catch (const CancelledError& error) {
@@ -187,7 +192,14 @@ void TaskBase::deliver_cancel() {
 void TaskBase::raise_cancelled() {
     raise_cancelled_ = false;
     const std::unique_ptr<std::string> message = exchange_cancel_message(nullptr);
-    throw message ? CancelledError(std::move(*message)) : CancelledError();
+    if (message) throw CancelledError(std::move(*message));
+    const std::exception_ptr error = std::make_exception_ptr(CancelledError());
+    try {
+        extras().raised = error;
+    } catch (const std::bad_alloc&) {
+        // Its end is found out the long way then.
+    }
+    std::rethrow_exception(error);
 }
 
 void TaskBase::note_unwound(const PromiseBase& coroutine) noexcept {

@@ -194,6 +194,7 @@ private:
     struct Extras {
         std::optional<std::string> name;
         Ref<ContextState> context;  // in place of context_
+        std::exception_ptr raised;  // the CancelledError that was raised last, if it has no message
         std::vector<std::source_location> error_trace;
         const PromiseBase* unwinds_into = nullptr;  // the coroutine that the last entry's exception reached
     };
