@@ -301,5 +301,7 @@ int main(int argc, char** argv) {
     bench::report("queue", bench::round_trips, queue);
     bench::report("executor", bench::executor_rounds, [] { return executor(false); });
     bench::report("executor_socket", bench::executor_rounds, [] { return executor(true); });
+    bench::report_elapsed("round_trip", bench::executor_rounds, [] { return executor(false); });
+    bench::report_elapsed("round_trip_socket", bench::executor_rounds, [] { return executor(true); });
     bench::report("threadsafe", bench::calls, threadsafe);
 }

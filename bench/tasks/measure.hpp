@@ -29,6 +29,7 @@
 //   executor       one task has a function run on a pool of one thread and waits for its end, `executor_rounds` times;
 //                  per time, the CPU of both threads
 //   executor_socket  the same while an accept is pending on a listening socket
+//   round_trip, round_trip_socket  the two before by the clock in place of CPU, on all cores of the machine
 //   threadsafe     another thread schedules `calls` callbacks on the loop as fast as it can, and they run; per
 //                  callback, the CPU of both threads
 
@@ -70,10 +71,13 @@ inline void begin(int argc, char** argv) {
     mallopt(M_MMAP_MAX, 0);
 }
 
+/// What time is: CPU of this process, except in report_elapsed().
+inline clockid_t clock = CLOCK_PROCESS_CPUTIME_ID;
+
 /// Nanoseconds of CPU this process has used.
 inline double cpu_time() {
     std::timespec time{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    clock_gettime(clock, &time);
     return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
 }
 
@@ -116,6 +120,14 @@ void report(const char* name, double operations, Repetition&& repetition) {
     std::sort(times.begin(), times.end());
     std::printf("%s %.2f\n", name, times[times.size() / 2] / operations);
     std::fflush(stdout);
+}
+
+/// The same by the clock on the wall.
+template <class Repetition>
+void report_elapsed(const char* name, double operations, Repetition&& repetition) {
+    clock = CLOCK_MONOTONIC;
+    report(name, operations, repetition);
+    clock = CLOCK_PROCESS_CPUTIME_ID;
 }
 
 }  // namespace bench

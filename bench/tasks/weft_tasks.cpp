@@ -273,6 +273,8 @@ int main(int argc, char** argv) {
     bench::report("context_get", bench::lock_rounds, [] { return time_on_loop(context_get); });
     bench::report("executor", bench::executor_rounds, [] { return time_on_loop(executor); });
     bench::report("executor_socket", bench::executor_rounds, [] { return time_with_socket(executor); });
+    bench::report_elapsed("round_trip", bench::executor_rounds, [] { return time_on_loop(executor); });
+    bench::report_elapsed("round_trip_socket", bench::executor_rounds, [] { return time_with_socket(executor); });
     bench::report("threadsafe", bench::calls, [] { return time_on_loop(threadsafe); });
     bench::report("event", bench::round_trips, [] { return time_on_loop(event); });
 }

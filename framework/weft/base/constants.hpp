@@ -48,6 +48,8 @@ inline constexpr std::size_t min_scheduled_timers = 100;
 inline constexpr std::chrono::milliseconds slow_callback_duration{100};
 /// How long a run waits for the default executor's threads to end.
 inline constexpr std::chrono::seconds thread_join_timeout{300};
+/// How long a thread of a pool looks out for the next function before it sleeps: about what waking it up takes.
+inline constexpr std::chrono::microseconds executor_linger{20};
 /// Threads that look up names, so many at most for each loop.
 inline constexpr std::size_t resolver_threads = 4;
 /// Connecting to a Unix socket whose listener has no room is tried again after the first pause, then twice that, ...

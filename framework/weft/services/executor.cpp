@@ -6,8 +6,10 @@
 #include <weft/tasks/wait_for.hpp>
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -40,6 +42,12 @@ private:
     std::vector<std::thread> threads_;
 };
 
+/// This thread may run while another does.
+bool has_processors() noexcept {
+    cpu_set_t allowed;
+    return ::sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1;
+}
+
 std::size_t default_workers() {
     return std::min<std::size_t>(32, std::max(1u, std::thread::hardware_concurrency()) + 4);
 }
@@ -59,6 +67,8 @@ public:
             if (shut_down_) throw RuntimeError("cannot schedule new futures after shutdown");
             if (idle_ <= jobs_.size() && threads_.size() < limit_) start_thread();
             jobs_.push_back(std::move(job));
+            arrived_.store(true, std::memory_order_relaxed);
+            if (lingering_ && jobs_.size() == 1) return;  // it looks, once more before it sleeps
         }
         // Without the lock, which who wakes up needs.
         work_.notify_one();
@@ -122,9 +132,11 @@ private:
 
     void work() {
         working_for = this;
+        const bool lingers = has_processors();
         std::unique_lock lock(mutex_);
         for (;;) {
             ++idle_;
+            if (lingers && !lingering_ && jobs_.empty() && !shut_down_) linger(lock);
             work_.wait(lock, [this] { return shut_down_ || !jobs_.empty(); });
             --idle_;
             if (jobs_.empty()) break;
@@ -140,6 +152,18 @@ private:
         if (last) terminated_.set_result();
     }
 
+    /// Where functions come one after the other the next one is close, and to sleep and be woken up takes longer than
+    /// it does to come. One thread at a time does this.
+    void linger(std::unique_lock<std::mutex>& lock) {
+        lingering_ = true;
+        arrived_.store(false, std::memory_order_relaxed);
+        lock.unlock();
+        const TimePoint end = Clock::now() + constants::executor_linger;
+        while (!arrived_.load(std::memory_order_relaxed) && Clock::now() < end) {}
+        lock.lock();
+        lingering_ = false;
+    }
+
     static inline thread_local const Pool* working_for = nullptr;
 
     const std::size_t limit_;
@@ -151,6 +175,8 @@ private:
     std::size_t idle_ = 0;
     std::size_t running_ = 0;
     bool shut_down_ = false;
+    bool lingering_ = false;  // a thread does; it looks for a function before it sleeps
+    std::atomic<bool> arrived_{false};
     bool left_alone_ = false;  // shut down without waiting
     bool told_ = false;        // terminated_ is set or about to be
     ConcurrentFuture<> terminated_;
