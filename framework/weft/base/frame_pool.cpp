@@ -4,7 +4,7 @@ namespace weft::detail {
 
 #ifndef WEFT_POOL_OFF
 
-thread_local constinit PoolList pool_lists[pool_limit / pool_step + 1] = {};
+thread_local constinit PoolList pool_lists[pool_classes] = {};
 
 namespace {
 

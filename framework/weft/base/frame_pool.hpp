@@ -23,9 +23,13 @@
 
 namespace weft::detail {
 
-/// Blocks are pooled up to this size, in steps of `pool_step` bytes.
-inline constexpr std::size_t pool_limit = 2048;
+/// Blocks are pooled up to this size.
+inline constexpr std::size_t pool_limit = 2040;
+/// Sizes are rounded up to 8, 24, 40, ...: glibc's heap has 8 bytes of its own in front of a block, and gives both
+/// together in steps of 16.
 inline constexpr std::size_t pool_step = 16;
+inline constexpr std::size_t pool_header = 8;
+inline constexpr std::size_t pool_classes = (pool_limit + pool_header) / pool_step + 1;
 /// How many free blocks of one size a thread keeps.
 inline constexpr unsigned pool_depth = 8192;
 
@@ -45,26 +49,29 @@ struct PoolList {
     unsigned count;
     unsigned room;  // 0 until the thread's clean-up is registered and again after it has run
 };
-extern thread_local constinit PoolList pool_lists[pool_limit / pool_step + 1];
+extern thread_local constinit PoolList pool_lists[pool_classes];
 
+inline std::size_t pool_class(std::size_t size) noexcept {
+    return (size + pool_header + pool_step - 1) / pool_step;
+}
 void* pool_allocate_slow(std::size_t rounded);
-void pool_free_slow(void* block, std::size_t rounded) noexcept;
+void pool_free_slow(void* block, std::size_t index) noexcept;
 
 inline void* pool_allocate(std::size_t size) {
-    const std::size_t index = (size + pool_step - 1) / pool_step;
-    if (index > pool_limit / pool_step) return ::operator new(size);
+    const std::size_t index = pool_class(size);
+    if (index >= pool_classes) return ::operator new(size);
     PoolList& list = pool_lists[index];
     if (void* block = list.head) [[likely]] {
         list.head = *static_cast<void**>(block);
         --list.count;
         return block;
     }
-    return pool_allocate_slow(index * pool_step);
+    return pool_allocate_slow(index * pool_step - pool_header);
 }
 
 inline void pool_free(void* block, std::size_t size) noexcept {
-    const std::size_t index = (size + pool_step - 1) / pool_step;
-    if (index > pool_limit / pool_step) {
+    const std::size_t index = pool_class(size);
+    if (index >= pool_classes) {
         ::operator delete(block);
         return;
     }

@@ -127,11 +127,11 @@ private:
     std::exception_ptr error_;
     std::unique_ptr<std::vector<Future<>>> closed_waiters_;
     std::uint32_t handles_ = 0;
-    std::uint32_t writers_ = 0;
-    bool eof_ = false;
-    bool lost_ = false;
-    bool paused_ = false;
-    bool writing_paused_ = false;
+    std::uint32_t writers_ : 28 = 0;
+    bool eof_ : 1 = false;
+    bool lost_ : 1 = false;
+    bool paused_ : 1 = false;
+    bool writing_paused_ : 1 = false;
 };
 
 using StreamRef = detail::Ref<StreamState>;
@@ -315,6 +315,8 @@ public:
     Coro<> start_tls(TlsContext context, StartTlsOptions options = {});
     /// What the peers have agreed on; nothing without TLS.
     std::optional<TlsInfo> tls_info() const { return transport().tls_info(); }
+    /// The context of its TLS, empty if it speaks none.
+    TlsContext tls_context() const { return transport().tls_context(); }
     /// asyncio's keys as text; see Transport.
     std::optional<std::string> get_extra_info(std::string_view key) const { return transport().get_extra_info(key); }
     std::optional<Address> peername() const { return transport().peername(); }

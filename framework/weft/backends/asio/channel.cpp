@@ -75,17 +75,14 @@ bool ReactorChannel<Socket>::watch() {
         throw;
     }
     watching_ = true;
-#ifdef BOOST_ASIO_HAS_EPOLL
-    // After the read, which Asio would start at the price of a system call if this were there.
-    if (!std::exchange(tells_errors_, true)) start(Reactor::except_op, error_, true);
-#endif
     starting_ = false;
     return first;
 }
 
 template <class Socket>
 void ReactorChannel<Socket>::wait_write() {
-    register_once();
+    // An error that comes before the first watch is seen by nobody.
+    if (register_once()) read_.socket.note_failure();
     auto operation = std::make_unique<WriteOperation>(read_.socket);
     start(Reactor::write_op, *operation, false);
     operation.release();
@@ -105,6 +102,10 @@ typename ReactorChannel<Socket>::Operation::status ReactorChannel<Socket>::ReadO
     Socket& socket = static_cast<ReadOperation*>(base)->socket;
     // Asio tries at once when a wait begins; what is there is read in its turn.
     if (socket.channel().starting_) return Operation::not_done;
+#ifdef WEFT_ASIO_HANG_UP
+    // Of which a read that gets data says nothing.
+    if (saw_failure(socket.channel().registration_)) socket.note_failure();
+#endif
     switch (socket.take_event()) {
     case ReadEvent::nothing: return Operation::not_done;
     case ReadEvent::received: return wait_is_over ? Operation::done : Operation::not_done;
@@ -124,19 +125,6 @@ void ReactorChannel<Socket>::ReadOperation::complete(void* owner, asio::detail::
         socket->fail_watch(self->ec_.value());
     else
         socket->watch_ended();
-}
-
-template <class Socket>
-typename ReactorChannel<Socket>::Operation::status ReactorChannel<Socket>::ErrorOperation::perform(Operation* base) {
-    Socket& socket = static_cast<ErrorOperation*>(base)->socket;
-    if (!socket.channel().starting_) socket.note_failure();
-    return Operation::not_done;
-}
-
-template <class Socket>
-void ReactorChannel<Socket>::ErrorOperation::complete(void*, asio::detail::scheduler_operation* base,
-                                                      const boost::system::error_code&, std::size_t) {
-    detail::Ref<Socket>::adopt(&static_cast<ErrorOperation*>(base)->socket);
 }
 
 template <class Socket>

@@ -36,7 +36,7 @@ template <class Socket>
 class ReactorChannel {
 public:
     /// The descriptor stays the socket's until close().
-    explicit ReactorChannel(Socket& socket) noexcept : read_(socket), error_(socket) {}
+    explicit ReactorChannel(Socket& socket) noexcept : read_(socket) {}
     /// From now on socket.take_event() is called whenever there may be data, until it says stop. True if this is the
     /// first watch, so that an event will tell of what is there already.
     bool watch();
@@ -74,31 +74,15 @@ private:
                              const boost::system::error_code&, std::size_t);
     };
 
-    /// Stays in the reactor's queue and is asked before the read is: notes that the event is an error or a hang-up, of
-    /// which a read that gets data says nothing.
-    class ErrorOperation final : public Operation {
-    public:
-        explicit ErrorOperation(Socket& socket) noexcept
-            : Operation(boost::system::error_code(), &perform, &complete), socket(socket) {}
-        Socket& socket;
-
-    private:
-        static typename Operation::status perform(Operation* base);
-        static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
-                             const boost::system::error_code&, std::size_t);
-    };
-
     bool register_once();
     void start(int kind, Operation& operation, bool try_now);
 
     typename Reactor::per_descriptor_data registration_{};
     ReadOperation read_;
-    ErrorOperation error_;
-    bool registered_ = false;    // the first wait registers
-    bool watching_ = false;      // read_ is in the reactor's queue
-    bool tells_errors_ = false;  // error_ too
-    bool starting_ = false;      // one of them is being put there
-    bool tells_end_ = false;     // events tell of the peer's half-close
+    bool registered_ = false;  // the first wait registers
+    bool watching_ = false;    // read_ is in the reactor's queue
+    bool starting_ = false;    // it is being put there
+    bool tells_end_ = false;   // events tell of the peer's half-close
 };
 template <class Socket>
 using Channel = ReactorChannel<Socket>;

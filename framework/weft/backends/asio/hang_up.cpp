@@ -49,10 +49,22 @@ bool watch_hang_up(Reactor& reactor, int descriptor, DescriptorState state) noex
     return true;
 }
 
-bool saw_hang_up(DescriptorState state) noexcept {
+namespace {
+
+unsigned int events(DescriptorState state) noexcept {
     // (A cast of this kind may use the private base.)
     const auto* operation = (const Operation*)state;
-    return (operation->*member(exposed::Events()) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    return operation->*member(exposed::Events());
+}
+
+}  // namespace
+
+bool saw_hang_up(DescriptorState state) noexcept {
+    return (events(state) & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+}
+
+bool saw_failure(DescriptorState state) noexcept {
+    return (events(state) & (EPOLLHUP | EPOLLERR)) != 0;
 }
 
 }  // namespace weft::asio_backend

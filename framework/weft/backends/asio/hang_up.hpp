@@ -1,5 +1,5 @@
 #pragma once
-// Half-closes of Unix sockets, told by epoll's events.
+// Half-closes of Unix sockets, and errors of all, told by epoll's events.
 //
 // A read that gets less than it asked for has emptied the socket, and what comes later is another event; but the end of
 // the stream may have come with the data, in the same event. Asio asks epoll for no EPOLLRDHUP and hands events to
@@ -19,6 +19,8 @@ using DescriptorState = boost::asio::detail::epoll_reactor::per_descriptor_data;
 bool watch_hang_up(boost::asio::detail::epoll_reactor& reactor, int descriptor, DescriptorState state) noexcept;
 /// While an event is handled: the peer has ended its direction, or the whole connection.
 bool saw_hang_up(DescriptorState state) noexcept;
+/// The same of errors and the end of both directions, which every descriptor's events tell.
+bool saw_failure(DescriptorState state) noexcept;
 
 }  // namespace weft::asio_backend
 

@@ -13,7 +13,7 @@
 namespace weft::asio_backend {
 
 AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor)
-    : context_(context), descriptor_(descriptor), channel_(*this) {
+    : descriptor_(descriptor), context_(context), channel_(*this) {
     context_.add_ref();
     const int on = 1;
     ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -44,6 +44,7 @@ void AsioStreamSocket::read_later() noexcept {
 AsioStreamSocket::Event AsioStreamSocket::take_event() {
     if (closed_ || !wants_data_) {
         drained_ = false;
+        failed_ = true;  // or may be: until it watches again it does not see what comes
         return Event::stop;
     }
     if (context_.is_reading()) {

@@ -45,8 +45,6 @@ public:
     /// A read tells how much is left to read.
     bool tells_rest() const noexcept { return tells_rest_; }
 
-    AsioStreamSocket* next_queued = nullptr;  // SocketContext's
-
 private:
     ~AsioStreamSocket() override;
 
@@ -54,16 +52,20 @@ private:
     bool watch_again() noexcept;
     void read_later() noexcept;
 
-    SocketContext& context_;
+    // In this order the descriptor and the flags fill holes.
     const int descriptor_;
+    SocketContext& context_;
+    [[no_unique_address]] Channel<AsioStreamSocket> channel_;
     bool wants_data_ : 1 = false;
     bool drained_ : 1 = false;  // the last read left nothing, not even the end of the stream; an event tells of more
     bool read_queued_ : 1 = false;  // with SocketContext::queue()
     bool ended_ : 1 = false;
-    bool failed_ : 1 = false;  // see note_failure()
+    bool failed_ : 1 = false;  // more than data may be there; see note_failure()
     bool tells_rest_ : 1 = false;
     bool closed_ : 1 = false;
-    Channel<AsioStreamSocket> channel_;
+
+public:
+    AsioStreamSocket* next_queued = nullptr;  // SocketContext's
 };
 
 }  // namespace weft::asio_backend
