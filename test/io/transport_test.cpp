@@ -1,6 +1,8 @@
 // Transports and protocols by callbacks.
 #include "support/harness.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 
 using namespace weft;
@@ -246,6 +248,8 @@ TEST_CASE("an exception of data_received is reported and closes the connection w
         REQUIRE(reports.size() == 1);
         CHECK(reports[0].message == "Fatal error: protocol.data_received() call failed.");
         CHECK(error_text(reports[0].exception) == "ValueError: parser");
+        CHECK(reports[0].protocol.ends_with("Recorder>"));
+        CHECK(reports[0].transport.starts_with("<Transport fd="));
         co_await finish(pair);
     });
 }
@@ -294,6 +298,10 @@ TEST_CASE("addresses of both ends agree, and get_extra_info has them as text") {
         CHECK(client.get_extra_info("peername") == client.peername()->to_string());
         CHECK(client.get_extra_info("sockname") == client.sockname()->to_string());
         CHECK_FALSE(client.get_extra_info("cipher"));
+        CHECK_FALSE(client.get_extra_info("sslcontext"));
+        CHECK_FALSE(client.get_extra_info("pipe"));
+        CHECK_FALSE(client.tls_context());
+        CHECK_FALSE(client.is_pipe());
         CHECK(&client.get_loop() == &get_running_loop());
         co_await finish(pair);
     });
@@ -574,6 +582,57 @@ TEST_CASE("regression: a reset that comes together with data is told after the d
             co_await server.wait_closed();
         });
     }
+}
+
+TEST_CASE("a reset that comes while reading is paused is told after the data that came before it") {
+    run_real([]() -> Coro<> {
+        Pair pair = co_await connect_pair();
+        Transport& client = *pair.client->transport;
+        client.pause_reading();
+        // An event ends the watch, and the next one finds nobody who watches.
+        pair.peer->transport->write("one,");
+        co_await sleep(5ms);
+        pair.peer->transport->write("two");
+        co_await sleep(5ms);
+        const linger reset{1, 0};
+        REQUIRE(::setsockopt(pair.peer->transport->fileno(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+        pair.peer->transport->abort();
+        co_await pair.peer->lost;
+        co_await sleep(5ms);
+        CHECK(pair.client->trace.text() == "made");
+        client.resume_reading();
+        co_await wait_for(pair.client->lost, 30s);
+        CHECK(pair.client->trace.text() == "made data lost-ConnectionResetError");
+        CHECK(pair.client->received == "one,two");
+        co_await finish(pair);
+    });
+}
+
+TEST_CASE("a reset that comes before anything was read, while only writing was waited for, is told after its data") {
+    run_real([]() -> Coro<> {
+        const Setup writes_only = [](Recorder& client) {
+            client.on_made = [](Recorder& self) {
+                self.transport->pause_reading();
+                self.transport->write(std::string(8'000'000, 'x'));
+            };
+        };
+        Pair pair = co_await connect_pair(writes_only);
+        Transport& client = *pair.client->transport;
+        co_await pair.peer->wait_for_bytes(8'000'000);
+        while (client.get_write_buffer_size() > 0)
+            co_await sleep(1ms);
+        pair.peer->transport->write("bye");
+        const linger reset{1, 0};
+        REQUIRE(::setsockopt(pair.peer->transport->fileno(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+        pair.peer->transport->abort();
+        co_await pair.peer->lost;
+        co_await sleep(5ms);
+        client.resume_reading();
+        co_await wait_for(pair.client->lost, 30s);
+        CHECK(pair.client->trace.text() == "made pause resume data lost-ConnectionResetError");
+        CHECK(pair.client->received == "bye");
+        co_await finish(pair);
+    });
 }
 
 TEST_CASE("rule 22: in debug mode a protocol's callback that takes long is logged") {

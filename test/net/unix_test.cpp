@@ -293,6 +293,39 @@ TEST_CASE("paths that cannot be are refused by name") {
     });
 }
 
+TEST_CASE("options that mean nothing for a Unix socket are refused by name") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "options";
+    run_on_each_backend([path]() -> Coro<> {
+        const auto refused = [](auto coro) -> Coro<std::string> {
+            try {
+                (void)co_await std::move(coro);
+            } catch (const ValueError& error) {
+                co_return error.what();
+            }
+            co_return "taken";
+        };
+        const auto connecting = [&](ConnectionOptions options) { return refused(open_unix_connection(path, options)); };
+        const auto serving = [&](ServerOptions options) {
+            return refused(start_unix_server(echo_stream, path, options));
+        };
+        std::vector<Coro<std::string>> wrong;
+        wrong.push_back(connecting(ConnectionOptions().family(Family::ipv4)));
+        wrong.push_back(connecting(ConnectionOptions().happy_eyeballs_delay(250ms)));
+        wrong.push_back(connecting(ConnectionOptions().interleave(1)));
+        wrong.push_back(connecting(ConnectionOptions().all_errors(true)));
+        wrong.push_back(serving(ServerOptions().family(Family::ipv6)));
+        wrong.push_back(serving(ServerOptions().reuse_port(true)));
+        wrong.push_back(serving(ServerOptions().keep_alive(true)));
+        const std::vector<std::string> errors = co_await gather(std::move(wrong));
+        const std::vector<std::string> expected{"family", "happy_eyeballs_delay", "interleave", "all_errors",
+                                                "family", "reuse_port",           "keep_alive"};
+        for (std::size_t i = 0; i < expected.size(); ++i)
+            CHECK(errors[i] == expected[i] + " means nothing for a Unix socket");
+        CHECK_FALSE(exists(path));
+    });
+}
+
 TEST_CASE("a directory that may not be written: PermissionError") {
     if (::geteuid() == 0) {
         // Nothing is forbidden to root: a directory that is none gives the same kind of error.

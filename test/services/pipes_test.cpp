@@ -52,6 +52,10 @@ TEST_CASE("a pipe between two transports of one loop") {
         const Pipe pipe;
         auto reading = co_await loop.connect_read_pipe(recorder(), pipe.reading());
         auto writing = co_await loop.connect_write_pipe(recorder(), pipe.writing());
+        CHECK(reading.transport->is_pipe());
+        CHECK(reading.transport->get_extra_info("pipe") == std::to_string(pipe.reading()));
+        CHECK(writing.transport->get_extra_info("pipe") == std::to_string(pipe.writing()));
+        CHECK_FALSE(writing.transport->get_extra_info("socket"));
         const std::string much(2'000'000, 'x');
         writing.transport->write(much);
         CHECK(writing.transport->can_write_eof());

@@ -300,6 +300,8 @@ TEST_CASE("rule 118: a subprocess's protocol is called in the context of who sta
         request.set("mine");
         const auto factory = [] { return std::make_shared<Witness>(); };
         auto [transport, protocol] = co_await loop.subprocess_exec(factory, "echo", "text");
+        CHECK(transport->get_extra_info("subprocess") == std::to_string(transport->get_pid()));
+        CHECK_FALSE(transport->get_extra_info("peername"));
         request.set("other");
         co_await protocol->lost;
         CHECK(protocol->calls == 7);  // made, data, three pipes, exited, lost
@@ -336,7 +338,9 @@ TEST_CASE("what a subprocess's protocol throws is reported, and all of it is cal
         CHECK(calls.back() == "lost");
         std::sort(calls.begin(), calls.end());
         CHECK(calls == std::vector<std::string>{"data", "exited", "lost", "made", "pipe0", "pipe1", "pipe2"});
-        CHECK(reports.size() == 7);
+        REQUIRE(reports.size() == 7);
+        CHECK(reports[0].protocol.ends_with("Throwing>"));
+        CHECK(reports[0].transport.starts_with("<SubprocessTransport pid="));
         CHECK_FALSE(has_children());
     });
 }

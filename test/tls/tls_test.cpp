@@ -30,6 +30,9 @@ TEST_CASE("TLS: an echo, and what both ends know of it") {
         CHECK(info->peer_certificate->subject_alt_names ==
               std::vector<std::string>{"DNS:localhost", "IP:127.0.0.1", "DNS:*.weft.test"});
         CHECK(writer.get_extra_info("cipher") == info->cipher);
+        CHECK(writer.get_extra_info("sslcontext") == "<TlsContext client>");
+        CHECK(writer.tls_context());
+        CHECK_FALSE(writer.tls_context().is_server());
         CHECK(writer.get_extra_info("peercert")->find("CN=localhost") != std::string::npos);
         CHECK(writer.peername() == server.sockets().front());
         CHECK_FALSE(writer.can_write_eof());

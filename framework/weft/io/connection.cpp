@@ -192,6 +192,7 @@ Coro<SocketRef> connect_unix(std::string path, ConnectionOptions options) {
     if (path.empty() == !options.sock())
         throw ValueError(path.empty() ? "no path and sock were specified"
                                       : "path and sock can not be specified at the same time");
+    options.check_unix();
     Network& network = get_running_loop().backend().network();
     if (options.sock()) co_return network.adopt_stream(*options.sock());
     if (options.local_addr() && options.local_addr()->family() != Family::local)

@@ -77,6 +77,14 @@ public:
     Duration tls_shutdown_timeout() const noexcept {
         return tls_shutdown_timeout_.value_or(constants::tls_shutdown_timeout);
     }
+    /// ValueError for what means nothing for a Unix socket.
+    void check_unix() const {
+        if (family_ != Family::unspecified && family_ != Family::local)
+            throw ValueError("family means nothing for a Unix socket");
+        if (happy_eyeballs_delay_) throw ValueError("happy_eyeballs_delay means nothing for a Unix socket");
+        if (interleave_) throw ValueError("interleave means nothing for a Unix socket");
+        if (all_errors_) throw ValueError("all_errors means nothing for a Unix socket");
+    }
     /// ValueError for what means nothing without tls().
     void check_tls() const { detail::check_tls_options(tls_, tls_handshake_timeout_, tls_shutdown_timeout_); }
     const std::string& server_hostname() const noexcept { return server_hostname_; }

@@ -89,7 +89,7 @@ void SocketDatagramTransport::set_protocol(std::shared_ptr<BaseProtocol> protoco
 template <class F>
 void SocketDatagramTransport::call_protocol(const char* message, F&& call) {
     detail::run_guarded(call, [&](const std::exception_ptr& error) {
-        loop_.report_error(error, [&] { return ExceptionContext(message, error); });
+        report_error(loop_, error, message, type_of(protocol_.get()), *this);
     });
 }
 

@@ -85,7 +85,18 @@ void release_later(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol) {
     if (protocol && !loop.is_closed()) loop.schedule_internal([protocol = std::move(protocol)] {});
 }
 
-void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message) {
+void report_error(EventLoop& loop, const std::exception_ptr& error, std::string_view message,
+                  const std::type_info& protocol, const RegistryEntry& transport) {
+    loop.report_error(error, [&] {
+        ExceptionContext context(std::string(message), error);
+        if (protocol != typeid(void)) context.protocol = "<" + detail::demangle(protocol.name()) + ">";
+        context.transport = transport.describe_entry();
+        return context;
+    });
+}
+
+void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message, const std::type_info& protocol,
+                const RegistryEntry& transport) {
     bool everybodys = true;
     try {
         std::rethrow_exception(error);
@@ -93,7 +104,7 @@ void report_end(EventLoop& loop, const std::exception_ptr& error, const char* me
         everybodys = of_network.code() == std::errc::not_enough_memory;
     } catch (...) {}
     if (everybodys)
-        loop.report_error(error, [&] { return ExceptionContext(message, error); });
+        report_error(loop, error, message, protocol, transport);
     else if (loop.get_debug())
         loop.log(std::string(message) + ": " + describe_exception(error));
 }

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <typeinfo>
 #include <vector>
 
 namespace weft::io {
@@ -65,8 +67,17 @@ private:
 /// that runs.
 void release_later(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol);
 
+/// What kind of protocol it is, which may be null.
+template <class P>
+const std::type_info& type_of(const P* protocol) noexcept {
+    return protocol ? typeid(*protocol) : typeid(void);
+}
+/// Tells the exception handler `message`, and of which transport and kind of protocol.
+void report_error(EventLoop& loop, const std::exception_ptr& error, std::string_view message,
+                  const std::type_info& protocol, const RegistryEntry& transport);
 /// Why a connection ends. What the network does is its protocol's business, and is only logged in debug mode; what the
-/// application threw, and lack of memory here, is everybody's: the exception handler is told `message`.
-void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message);
+/// application threw, and lack of memory here, is everybody's: the exception handler is told.
+void report_end(EventLoop& loop, const std::exception_ptr& error, const char* message, const std::type_info& protocol,
+                const RegistryEntry& transport);
 
 }  // namespace weft::io

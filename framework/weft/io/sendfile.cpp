@@ -170,7 +170,11 @@ public:
         } catch (...) {
             const std::exception_ptr error = std::current_exception();
             try {
-                loop.report_error(error, [&] { return ExceptionContext("Exception at the end of sendfile()", error); });
+                loop.report_error(error, [&] {
+                    ExceptionContext context("Exception at the end of sendfile()", error);
+                    context.transport = transport_->repr();
+                    return context;
+                });
             } catch (...) {
                 // An interrupt cannot leave from here; the report was made.
             }

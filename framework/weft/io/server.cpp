@@ -77,9 +77,20 @@ void ServerState::on_accept_error(std::error_code error) {
                 self->on_accept_error(std::make_error_code(std::errc::not_enough_memory));
             });
     });
-    loop_.call_exception_handler(
-        ExceptionContext(exhausted ? "socket.accept() out of system resource" : "socket.accept() failed",
-                         make_os_error(error, "accept")));
+    const std::exception_ptr reason = make_os_error(error, "accept");
+    loop_.report_error(reason, [&] {
+        ExceptionContext context(exhausted ? "socket.accept() out of system resource" : "socket.accept() failed",
+                                 reason);
+        context.transport = repr();
+        return context;
+    });
+}
+
+std::string ServerState::repr() const {
+    std::string text;
+    for (const Address& address : addresses())
+        text += (text.empty() ? "" : ", ") + address.to_string();
+    return "<Server sockets=[" + text + "]>";
 }
 
 void ServerState::close() {
@@ -246,6 +257,7 @@ Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::st
     if (path.empty() == !options.sock())
         throw ValueError(path.empty() ? "no path and sock were specified"
                                       : "path and sock can not be specified at the same time");
+    options.check_unix();
     std::vector<Address> addresses;
     addresses.push_back(Address::local(std::move(path)));
     co_return co_await start_server_on(std::move(addresses), std::move(factory), options);
@@ -260,10 +272,7 @@ Coro<> Server::start_serving() {
 }
 
 std::string Server::repr() const {
-    std::string text;
-    for (const Address& address : sockets())
-        text += (text.empty() ? "" : ", ") + address.to_string();
-    return "<Server sockets=[" + text + "]>";
+    return state_->repr();
 }
 
 }  // namespace weft

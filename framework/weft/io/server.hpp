@@ -75,6 +75,13 @@ public:
     Duration tls_shutdown_timeout() const noexcept {
         return tls_shutdown_timeout_.value_or(constants::tls_shutdown_timeout);
     }
+    /// ValueError for what means nothing for a Unix socket.
+    void check_unix() const {
+        if (family_ != Family::unspecified && family_ != Family::local)
+            throw ValueError("family means nothing for a Unix socket");
+        if (reuse_port_) throw ValueError("reuse_port means nothing for a Unix socket");
+        if (keep_alive_) throw ValueError("keep_alive means nothing for a Unix socket");
+    }
     /// ValueError for what means nothing without tls().
     void check_tls() const { detail::check_tls_options(tls_, tls_handshake_timeout_, tls_shutdown_timeout_); }
     bool cleanup_socket() const noexcept { return cleanup_socket_; }
@@ -133,6 +140,7 @@ public:
     void abort_clients();
     std::vector<Address> addresses() const;
     std::vector<int> descriptors() const;
+    std::string repr() const;
     EventLoop& loop() const noexcept { return loop_; }
     std::size_t active() const noexcept { return active_; }
 

@@ -34,12 +34,18 @@ std::optional<std::string> Transport::get_extra_info(std::string_view key) const
         if (const auto address = peername()) return address->to_string();
     } else if (key == "sockname") {
         if (const auto address = sockname()) return address->to_string();
-    } else if (key == "socket" && fileno() >= 0) {
+    } else if (key == (is_pipe() ? "pipe" : "socket") && fileno() >= 0) {
         return std::to_string(fileno());
+    } else if (key == "sslcontext") {
+        if (const TlsContext context = tls_context()) return context.repr();
     } else if (const auto tls = tls_info()) {
         return tls_extra_info(*tls, key);
     }
     return std::nullopt;
+}
+
+TlsContext Transport::tls_context() const {
+    return TlsContext();
 }
 
 std::optional<TlsInfo> Transport::tls_info() const {
@@ -83,9 +89,7 @@ SocketTransport::SocketTransport(EventLoop& loop, SocketRef socket, detail::Ref<
     : loop_(loop),
       socket_(std::move(socket)),
       server_(std::move(server)),
-      context_(detail::ContextSlot::copy_of_current()),
-      high_water_(constants::write_high_water),
-      low_water_(constants::write_high_water / 4) {
+      context_(detail::ContextSlot::copy_of_current()) {
     socket_->set_events(this);
     if (server_) server_->attach();
 }
@@ -144,31 +148,31 @@ void SocketTransport::pause_reading() {
 
 void SocketTransport::resume_reading() {
     if (closing_ || !paused_) return;
-    if (kept_) loop_.schedule_internal([self = shared_from_this()] { self->deliver_kept(); });
+    if (has_kept()) loop_.schedule_internal([self = shared_from_this()] { self->deliver_kept(); });
     paused_ = false;
-    if (!kept_ && !ended_ && connected_) begin_reading();
+    if (!has_kept() && !ended_ && connected_) begin_reading();
 }
 
 /// What a BufferedProtocol did not take now comes before what is read next.
 void SocketTransport::keep(std::span<const std::byte> data) {
     auto kept = std::make_unique<Bytes>();
     kept->append(data);
-    kept_ = std::move(kept);
+    extras().kept = std::move(kept);
     if (paused_) return;  // resume_reading() goes on
     socket_->stop_reading();
     loop_.schedule_internal([self = shared_from_this()] { self->deliver_kept(); });
 }
 
 void SocketTransport::deliver_kept() {
-    if (paused_ || closing_ || !kept_) return;
-    const std::unique_ptr<Bytes> kept = std::move(kept_);
+    if (paused_ || closing_ || !has_kept()) return;
+    const std::unique_ptr<Bytes> kept = std::move(extras_->kept);
     try {
         on_data(kept->span());
     } catch (...) {
-        if (!kept_) start_reading();
+        if (!has_kept()) start_reading();
         throw;
     }
-    if (!kept_) start_reading();
+    if (!has_kept()) start_reading();
 }
 
 void SocketTransport::on_data(std::span<const std::byte> data) {
@@ -233,18 +237,18 @@ void SocketTransport::on_read_error(std::error_code error) {
 // Writing
 
 void SocketTransport::check_writable() const {
-    if (transfer_) throw RuntimeError("unable to write; sendfile is in progress");
+    if (transfer()) throw RuntimeError("unable to write; sendfile is in progress");
     if (eof_written_) throw RuntimeError("Cannot call write() after write_eof()");
 }
 
 void SocketTransport::begin_file(FileTransfer& transfer) {
     if (closing_) throw RuntimeError("Transport is closing");
     check_writable();
-    transfer_ = &transfer;
+    extras().transfer = &transfer;
 }
 
 void SocketTransport::write(std::span<const std::byte> data) {
-    if (transfer_ || eof_written_) [[unlikely]]
+    if (extras_ || eof_written_) [[unlikely]]
         check_writable();
     if (data.empty()) return;
     if (lost_ || (closing_ && socket_->is_pipe())) {
@@ -283,7 +287,7 @@ void SocketTransport::send_or_buffer(std::span<const std::byte> data) {
             outgoing_->data.consume(std::exchange(outgoing_->sent, 0));
         outgoing_->data.append(data);
     }
-    if (get_write_buffer_size() > high_water_ && !protocol_paused_) pause_protocol();
+    if (get_write_buffer_size() > high_water() && !protocol_paused_) pause_protocol();
 }
 
 /// The rest of what was sent in part: without it the connection is of no use.
@@ -304,7 +308,7 @@ void SocketTransport::on_writable() {
     const auto keep = shared_from_this();  // connection_lost may be called from here
     const detail::ContextScope scope(context_);
     if (!outgoing_) {  // a file was to be sent
-        if (transfer_) transfer_->on_progress();
+        if (auto* file = transfer()) file->on_progress();
         return;
     }
     std::error_code error;
@@ -325,7 +329,7 @@ void SocketTransport::on_writable() {
         return;
     }
     outgoing_ = nullptr;
-    if (transfer_) transfer_->on_progress();
+    if (auto* file = transfer()) file->on_progress();
     maybe_resume_protocol();  // may write more
     if (outgoing_ || lost_) return;
     if (closing_) {
@@ -357,27 +361,27 @@ void SocketTransport::set_write_buffer_limits(std::optional<std::size_t> high, s
     if (!low) low = *high / 4;
     if (*high < *low)
         throw ValueError("high (" + std::to_string(*high) + ") must be >= low (" + std::to_string(*low) + ")");
-    high_water_ = *high;
-    low_water_ = *low;
-    if (get_write_buffer_size() > high_water_ && !protocol_paused_) pause_protocol();
+    extras().high_water = *high;
+    extras().low_water = *low;
+    if (get_write_buffer_size() > *high && !protocol_paused_) pause_protocol();
 }
 
 void SocketTransport::pause_protocol() {
     protocol_paused_ = true;
     detail::run_guarded([&] { protocol_->pause_writing(); },
                         [&](const std::exception_ptr& error) {
-                            loop_.report_error(
-                                error, [&] { return ExceptionContext("protocol.pause_writing() failed", error); });
+                            report_error(loop_, error, "protocol.pause_writing() failed", type_of(protocol_.get()),
+                                         *this);
                         });
 }
 
 void SocketTransport::maybe_resume_protocol() {
-    if (!protocol_paused_ || get_write_buffer_size() > low_water_) return;
+    if (!protocol_paused_ || get_write_buffer_size() > low_water()) return;
     protocol_paused_ = false;
     detail::run_guarded([&] { protocol_->resume_writing(); },
                         [&](const std::exception_ptr& error) {
-                            loop_.report_error(
-                                error, [&] { return ExceptionContext("protocol.resume_writing() failed", error); });
+                            report_error(loop_, error, "protocol.resume_writing() failed", type_of(protocol_.get()),
+                                         *this);
                         });
 }
 
@@ -401,14 +405,14 @@ void SocketTransport::force_close(std::exception_ptr error) {
 }
 
 void SocketTransport::fatal_error(std::exception_ptr error, const char* message) {
-    report_end(loop_, error, message);
+    report_end(loop_, error, message, type_of(protocol_.get()), *this);
     force_close(std::move(error));
 }
 
 /// Without an allocation, so that it cannot fail; until it has run the registry keeps this alive.
 void SocketTransport::schedule_connection_lost(std::exception_ptr error) noexcept {
     lost_ = true;
-    if (transfer_) transfer_->on_progress();
+    if (auto* file = transfer()) file->on_progress();
     lost_by_ = std::move(error);
     context_ = detail::ContextSlot::copy_of_current();
     loss_scheduled_ = true;
@@ -437,9 +441,8 @@ void SocketTransport::connection_lost(std::exception_ptr error) {
     if (!protocol_ || !connected_) return;
     detail::run_guarded([&] { protocol_->connection_lost(std::move(error)); },
                         [&](const std::exception_ptr& thrown) {
-                            loop_.report_error(thrown, [&] {
-                                return ExceptionContext("Exception in callback protocol.connection_lost()", thrown);
-                            });
+                            report_error(loop_, thrown, "Exception in callback protocol.connection_lost()",
+                                         type_of(protocol_.get()), *this);
                         });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // SocketTransport: the stream transport of every backend. Private to the io floor: applications see Transport.
 
+#include <weft/base/constants.hpp>
 #include <weft/io/network.hpp>
 #include <weft/io/protocol.hpp>
 #include <weft/io/registry.hpp>
@@ -58,7 +59,7 @@ public:
     void abort() override { force_close(nullptr); }
     void set_write_buffer_limits(std::optional<std::size_t> high, std::optional<std::size_t> low) override;
     std::pair<std::size_t, std::size_t> get_write_buffer_limits() const noexcept override {
-        return {low_water_, high_water_};
+        return {low_water(), high_water()};
     }
     std::size_t get_write_buffer_size() const noexcept override {
         return outgoing_ ? outgoing_->data.size() - outgoing_->sent : 0;
@@ -66,13 +67,14 @@ public:
 
     std::optional<Address> peername() const override;
     std::optional<Address> sockname() const override;
+    bool is_pipe() const noexcept override { return socket_ && socket_->is_pipe(); }
     int fileno() const noexcept override { return socket_ ? socket_->native_handle() : -1; }
 
     // For sendfile.
 
     /// RuntimeError if the transport is closing or another file is being sent. Until end_file() write() throws.
     void begin_file(FileTransfer& transfer);
-    void end_file() noexcept { transfer_ = nullptr; }
+    void end_file() noexcept { extras_->transfer = nullptr; }
     bool is_lost() const noexcept { return lost_; }
     StreamSocket& socket() const noexcept { return *socket_; }
     /// Past the check of write(): for who sends the file by pieces.
@@ -100,6 +102,22 @@ private:
         std::size_t sent = 0;  // so many of data are gone
     };
 
+    /// What few connections have.
+    struct Extras : detail::Pooled {
+        std::unique_ptr<Bytes> kept;  // what was read and its protocol, which paused, did not take
+        FileTransfer* transfer = nullptr;
+        std::size_t high_water = constants::write_high_water;
+        std::size_t low_water = constants::write_high_water / 4;
+    };
+    Extras& extras() {
+        if (!extras_) extras_ = std::make_unique<Extras>();
+        return *extras_;
+    }
+    bool has_kept() const noexcept { return extras_ && extras_->kept; }
+    FileTransfer* transfer() const noexcept { return extras_ ? extras_->transfer : nullptr; }
+    std::size_t high_water() const noexcept { return extras_ ? extras_->high_water : constants::write_high_water; }
+    std::size_t low_water() const noexcept { return extras_ ? extras_->low_water : constants::write_high_water / 4; }
+
     void check_writable() const;
     void abandon() noexcept;
     void start_reading();
@@ -124,11 +142,8 @@ private:
     detail::Ref<ServerState> server_;
     detail::ContextSlot context_;         // of who made the connection or the server; protocols are called in it
     std::unique_ptr<Outgoing> outgoing_;  // what the socket did not take yet; null if there is none
-    std::unique_ptr<Bytes> kept_;         // what was read and its protocol, which paused, did not take
-    FileTransfer* transfer_ = nullptr;
+    std::unique_ptr<Extras> extras_;
     std::exception_ptr lost_by_;
-    std::size_t high_water_;
-    std::size_t low_water_;
     std::uint8_t dropped_writes_ = 0;
     bool buffered_ : 1 = false;   // protocol_ is a BufferedProtocol, else a Protocol
     bool connected_ : 1 = false;  // connection_made was called

@@ -211,7 +211,9 @@ void StreamState::run() {
         const std::exception_ptr error = task->exception();
         if (!error) return;
         loop_.report_error(error, [&] {
-            return ExceptionContext("Unhandled exception in client_connected_cb", error, task->task_name());
+            ExceptionContext context = task->error_context("Unhandled exception in client_connected_cb", error);
+            if (transport_) context.transport = transport_->repr();
+            return context;
         });
     }
     transport_->close();

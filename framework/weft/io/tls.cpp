@@ -327,6 +327,11 @@ TlsContext& TlsContext::session_resumption(bool value) {
     return *this;
 }
 
+std::string TlsContext::repr() const {
+    if (!state_) return "<TlsContext>";
+    return is_server() ? "<TlsContext server>" : "<TlsContext client>";
+}
+
 bool TlsContext::is_server() const noexcept {
     return state_ && state_->server;
 }

@@ -124,6 +124,8 @@ public:
 
     explicit operator bool() const noexcept { return static_cast<bool>(state_); }
     bool is_server() const noexcept;
+    /// "<TlsContext client>", "<TlsContext server>"; "<TlsContext>" of an empty handle.
+    std::string repr() const;
     /// Same context.
     bool operator==(const TlsContext& other) const noexcept { return state_ == other.state_; }
     /// For the framework.

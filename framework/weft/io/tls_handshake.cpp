@@ -173,9 +173,8 @@ void TlsLayer::finish_handshake() {
         announced_ = true;
         detail::run_guarded([&] { protocol_->connection_made(shared_from_this()); },
                             [&](const std::exception_ptr& error) {
-                                loop_.report_error(error, [&] {
-                                    return ExceptionContext("Exception in callback protocol.connection_made()", error);
-                                });
+                                report_error(loop_, error, "Exception in callback protocol.connection_made()",
+                                             type_of(protocol_.get()), *this);
                             });
     }
     tell_ready(nullptr);

@@ -429,8 +429,8 @@ void TlsLayer::pause_writing() {
     if (!announced_ || !protocol_) return;
     detail::run_guarded([&] { protocol_->pause_writing(); },
                         [&](const std::exception_ptr& error) {
-                            loop_.report_error(
-                                error, [&] { return ExceptionContext("protocol.pause_writing() failed", error); });
+                            report_error(loop_, error, "protocol.pause_writing() failed", type_of(protocol_.get()),
+                                         *this);
                         });
 }
 
@@ -438,8 +438,8 @@ void TlsLayer::resume_writing() {
     if (!announced_ || !protocol_) return;
     detail::run_guarded([&] { protocol_->resume_writing(); },
                         [&](const std::exception_ptr& error) {
-                            loop_.report_error(
-                                error, [&] { return ExceptionContext("protocol.resume_writing() failed", error); });
+                            report_error(loop_, error, "protocol.resume_writing() failed", type_of(protocol_.get()),
+                                         *this);
                         });
 }
 
@@ -526,7 +526,7 @@ std::exception_ptr TlsLayer::take_error(const char* what) noexcept {
 /// Ends the connection with `error`.
 void TlsLayer::fail(std::exception_ptr error, const char* message) {
     if (state_ >= State::failed) return;
-    report_end(loop_, error, message);
+    report_end(loop_, error, message, type_of(protocol_.get()), *this);
     timer_.cancel();
     backlog_ = nullptr;
     error_ = std::move(error);
@@ -559,9 +559,8 @@ void TlsLayer::connection_lost(std::exception_ptr error) {
         const detail::ContextScope scope(call_context_);
         detail::run_guarded([&] { protocol->connection_lost(error); },
                             [&](const std::exception_ptr& thrown) {
-                                loop_.report_error(thrown, [&] {
-                                    return ExceptionContext("Exception in callback protocol.connection_lost()", thrown);
-                                });
+                                report_error(loop_, thrown, "Exception in callback protocol.connection_lost()",
+                                             type_of(protocol.get()), *this);
                             });
     }
     IoRegistry::of(loop_).remove(*this);

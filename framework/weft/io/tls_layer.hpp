@@ -63,6 +63,7 @@ public:
     std::optional<Address> peername() const override { return lower_ ? lower_->peername() : std::nullopt; }
     std::optional<Address> sockname() const override { return lower_ ? lower_->sockname() : std::nullopt; }
     int fileno() const noexcept override { return lower_ ? lower_->fileno() : -1; }
+    TlsContext tls_context() const override { return context_; }
     std::optional<TlsInfo> tls_info() const override;
 
     // For sendfile.
@@ -86,6 +87,7 @@ public:
     void resume_writing() override;
 
     void drop() noexcept override;
+    std::string describe_entry() const override { return repr(); }
     /// It never gets a connection.
     void abandon() noexcept;
 

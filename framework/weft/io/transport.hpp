@@ -21,6 +21,7 @@ namespace weft {
 
 class BaseProtocol;
 class EventLoop;
+class TlsContext;
 class TlsInfo;
 
 class BaseTransport {
@@ -76,10 +77,15 @@ public:
     virtual std::optional<Address> sockname() const { return std::nullopt; }
     /// The descriptor, or -1. It belongs to the transport.
     virtual int fileno() const noexcept { return -1; }
+    /// One end of a pipe, not a connection.
+    virtual bool is_pipe() const noexcept { return false; }
+    /// The context that TLS was set up with; empty on a transport without TLS.
+    virtual TlsContext tls_context() const;
     /// What the peers have agreed on, once their TLS handshake is done; nothing on a transport without TLS.
     virtual std::optional<TlsInfo> tls_info() const;
-    /// asyncio's keys as text: "peername", "sockname", "socket", and with TLS "cipher", "version", "peercert",
-    /// "compression", "server_hostname", "alpn"; nothing for a key that this transport has not.
+    /// asyncio's keys as text: "peername", "sockname", "socket" or "pipe" (the descriptor's number), and with TLS
+    /// "sslcontext" (see tls_context()), "cipher", "version", "peercert", "server_hostname", "alpn"; nothing for a key
+    /// that this transport has not: there is no "ssl_object" (see tls_info()), and no "compression", which is off.
     std::optional<std::string> get_extra_info(std::string_view key) const;
 };
 

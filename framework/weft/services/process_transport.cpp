@@ -322,9 +322,8 @@ template <class F>
 void ProcessTransport::call_protocol(const char* name, F&& fn) {
     const detail::ContextScope scope(context_);
     detail::run_guarded(fn, [&](const std::exception_ptr& error) {
-        loop_.report_error(error, [&] {
-            return ExceptionContext("Exception in callback protocol." + std::string(name) + "()", error);
-        });
+        io::report_error(loop_, error, "Exception in callback protocol." + std::string(name) + "()",
+                         io::type_of(protocol_.get()), *this);
     });
 }
 

@@ -36,6 +36,7 @@ public:
     bool is_closing() const noexcept override { return closed_; }
     EventLoop& get_loop() const noexcept override { return loop_; }
     std::string repr() const override;
+    std::string describe_entry() const override { return repr(); }
     void drop() noexcept override;
 
     Coro<int> wait() override;

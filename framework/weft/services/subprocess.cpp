@@ -249,6 +249,11 @@ void Process::kill_group() const {
     send_signal_to_group(SIGKILL);
 }
 
+std::optional<std::string> SubprocessTransport::get_extra_info(std::string_view key) const {
+    if (key == "subprocess") return std::to_string(get_pid());
+    return std::nullopt;
+}
+
 std::string Process::repr() const {
     return state_ ? "<Process " + std::to_string(pid()) + ">" : "<Process>";
 }

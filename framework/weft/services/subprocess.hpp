@@ -132,6 +132,8 @@ public:
     virtual void close() = 0;
     virtual bool is_closing() const noexcept = 0;
     virtual EventLoop& get_loop() const noexcept = 0;
+    /// asyncio's key as text: "subprocess", the process's number; nothing for another one.
+    std::optional<std::string> get_extra_info(std::string_view key) const;
     /// As asyncio's repr: "<SubprocessTransport pid=12 running stdin=... stdout=...>".
     virtual std::string repr() const = 0;
 };
