@@ -1,5 +1,6 @@
 #include <weft/io/registry.hpp>
 
+#include <weft/io/protocol.hpp>
 #include <weft/io/server.hpp>
 #include <weft/io/transport.hpp>
 
@@ -83,6 +84,16 @@ std::vector<std::shared_ptr<Transport>> IoRegistry::clients_of(const ServerState
 
 void release_later(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol) {
     if (protocol && !loop.is_closed()) loop.schedule_internal([protocol = std::move(protocol)] {});
+}
+
+bool replace_protocol(EventLoop& loop, std::shared_ptr<BaseProtocol>& protocol, std::shared_ptr<BaseProtocol> next) {
+    if (!next) throw ValueError("set_protocol: the protocol is null");
+    const bool buffered = dynamic_cast<BufferedProtocol*>(next.get()) != nullptr;
+    if (!buffered && !dynamic_cast<Protocol*>(next.get()))
+        throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
+    release_later(loop, protocol);
+    protocol = std::move(next);
+    return buffered;
 }
 
 void report_error(EventLoop& loop, const std::exception_ptr& error, std::string_view message,

@@ -66,6 +66,9 @@ private:
 /// Lets go of a protocol whose transport has got another one: by the loop, since it may be the protocol's own callback
 /// that runs.
 void release_later(EventLoop& loop, std::shared_ptr<BaseProtocol> protocol);
+/// set_protocol() of a stream: `next` in the place of `protocol`. True if it is a BufferedProtocol, ValueError if it is
+/// neither that nor a Protocol.
+bool replace_protocol(EventLoop& loop, std::shared_ptr<BaseProtocol>& protocol, std::shared_ptr<BaseProtocol> next);
 
 /// What kind of protocol it is, which may be null.
 template <class P>

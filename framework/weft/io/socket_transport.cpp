@@ -117,13 +117,7 @@ void SocketTransport::drop() noexcept {
 }
 
 void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-    if (!protocol) throw ValueError("set_protocol: the protocol is null");
-    const bool buffered = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
-    if (!buffered && !dynamic_cast<Protocol*>(protocol.get()))
-        throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
-    release_later(loop_, protocol_);
-    buffered_ = buffered;
-    protocol_ = std::move(protocol);
+    buffered_ = replace_protocol(loop_, protocol_, std::move(protocol));
 }
 
 // Reading

@@ -162,7 +162,7 @@ void TlsLayer::process() {
     if (lower_paused_ && !kept_incoming_ && !paused_) resume_lower();
 }
 
-/// Has the loop go on, as if something had come.
+/// Has the loop go on, as if something had come: what was kept is read, and the transport below if nothing is.
 void TlsLayer::process_later() {
     if (state_ >= State::failed) return;
     try {
@@ -317,13 +317,8 @@ void TlsLayer::pause_reading() {
 void TlsLayer::resume_reading() {
     if (!paused_ || is_closing()) return;
     paused_ = false;
-    if (state_ != State::wrapped || processing_) return;
     // Through the loop, as data always comes.
-    loop_.schedule_internal([self = shared_from_this()] {
-        if (self->state_ != State::wrapped || self->paused_) return;
-        if (self->kept_incoming_ || SSL_has_pending(self->ssl_.get())) self->process();
-        if (self->lower_paused_ && !self->kept_incoming_ && !self->paused_) self->resume_lower();
-    });
+    if (state_ == State::wrapped && !processing_) process_later();
 }
 
 // Writing
@@ -567,13 +562,7 @@ void TlsLayer::connection_lost(std::exception_ptr error) {
 }
 
 void TlsLayer::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
-    if (!protocol) throw ValueError("set_protocol: the protocol is null");
-    const bool buffered = dynamic_cast<BufferedProtocol*>(protocol.get()) != nullptr;
-    if (!buffered && !dynamic_cast<Protocol*>(protocol.get()))
-        throw ValueError("set_protocol: the protocol is neither a Protocol nor a BufferedProtocol");
-    release_later(loop_, protocol_);
-    buffered_ = buffered;
-    protocol_ = std::move(protocol);
+    buffered_ = replace_protocol(loop_, protocol_, std::move(protocol));
 }
 
 std::optional<TlsInfo> TlsLayer::tls_info() const {
