@@ -1,91 +1,51 @@
 #pragma once
-// Channel: how a socket waits. One descriptor, at most one wait to read and one to write.
+// Channel: how a socket waits.
 //
 // Asio's reactors are edge-triggered and each wait is a new operation: a message costs one more system call, which
-// finds that nothing is left, and one more registration. ReactorChannel gives Asio's reactor an operation of its own
-// that stays registered and reads when the descriptor has something; it lives inside the socket. It uses Asio's
-// internal interface of the version that Debian 12 has. WaitChannel does the same by Asio's public async_wait, for
-// io_uring and for other versions.
+// finds that nothing is left, and one more registration. EpollChannel is registered once and hears of every event; it
+// lives inside the socket. WaitChannel does the same by Asio's public async_wait, for other reactors and versions.
 
+#include <weft/backends/asio/epoll_set.hpp>
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/backends/asio/waiter.hpp>
 #include <weft/base/ref.hpp>
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <system_error>
-#include <utility>
-
-#ifdef WEFT_ASIO_REACTOR_CHANNEL
-#include <boost/asio/detail/reactor_op.hpp>
-#endif
 
 namespace weft::asio_backend {
 
-/// What came of an event.
-enum class ReadEvent : std::uint8_t {
-    nothing,   // there was no data, or it is read later
-    received,  // the context has data to deliver
-    stop       // nobody wants data, or the stream has ended: no more events
-};
+#ifdef WEFT_ASIO_EPOLL
 
-#ifdef WEFT_ASIO_REACTOR_CHANNEL
-
-/// A Socket has context(), channel(), native_handle(), references, and the functions named here.
+/// A Socket has context(), native_handle(), references, and the functions named here.
 template <class Socket>
-class ReactorChannel {
+class EpollChannel : private Operation {
 public:
     /// The descriptor stays the socket's until close().
-    explicit ReactorChannel(Socket& socket) noexcept : read_(socket) {}
-    /// From now on socket.take_event() is called whenever there may be data, until it says stop. True if this is the
-    /// first watch, so that an event will tell of what is there already.
-    bool watch();
+    explicit EpollChannel(Socket& socket) noexcept : Operation(&complete), socket_(socket) {}
+    /// From now on socket.take_event() is called whenever there may be data, and socket.note_failure() before it if
+    /// there is an error. True if this is the first watch, so that an event will tell of what is there already.
+    bool watch() { return register_once(); }
     /// Calls socket.write_ready() once.
     void wait_write();
-    /// Ends the waits and closes the descriptor.
+    /// Ends the waits and closes the descriptor. The socket may go with it, unless somebody else has a reference.
     void close() noexcept;
     /// In take_event(): the end of the stream is not there, and will be another event.
     bool end_is_not_there() const noexcept;
 
 private:
-    using Reactor = boost::asio::detail::reactor;
-    using Operation = boost::asio::detail::reactor_op;
-
-    class ReadOperation final : public Operation {
-    public:
-        explicit ReadOperation(Socket& socket) noexcept
-            : Operation(boost::system::error_code(), &perform, &complete), socket(socket) {}
-        Socket& socket;
-
-    private:
-        static typename Operation::status perform(Operation* base);
-        static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
-                             const boost::system::error_code&, std::size_t);
-    };
-    class WriteOperation final : public Operation {
-    public:
-        explicit WriteOperation(Socket& socket) noexcept
-            : Operation(boost::system::error_code(), &perform, &complete), socket(socket) {}
-        Socket& socket;
-
-    private:
-        static typename Operation::status perform(Operation*) { return Operation::done; }
-        static void complete(void* owner, boost::asio::detail::scheduler_operation* base,
-                             const boost::system::error_code&, std::size_t);
-    };
-
+    static void complete(void* owner, Operation* base, const boost::system::error_code&, std::size_t);
     bool register_once();
-    void start(int kind, Operation& operation, bool try_now);
+    bool event_is_queued() const noexcept { return task_result_ != 0; }
+    void handle_event();
+    void tell_writable();
 
-    typename Reactor::per_descriptor_data registration_{};
-    ReadOperation read_;
-    bool registered_ = false;  // the first wait registers
-    bool watching_ = false;    // read_ is in the reactor's queue
-    bool starting_ = false;    // it is being put there
-    bool tells_end_ = false;   // events tell of the peer's half-close
+    bool registered_ = false;  // until close(); it holds a reference to the socket
+    bool waits_to_write_ = false;
+    Socket& socket_;
 };
 template <class Socket>
-using Channel = ReactorChannel<Socket>;
+using Channel = EpollChannel<Socket>;
 
 #else
 

@@ -33,8 +33,8 @@ void AsioDatagramSocket::start_receiving() {
 void AsioDatagramSocket::close() noexcept {
     if (closed_) return;
     closed_ = true;
-    channel_.close();
     file_.remove();
+    channel_.close();
 }
 
 // Events
@@ -45,18 +45,8 @@ void AsioDatagramSocket::note_ready() noexcept {
     context_.note_ready(*this);
 }
 
-ReadEvent AsioDatagramSocket::take_event() noexcept {
-    if (closed_) return ReadEvent::stop;
-    note_ready();
-    return ReadEvent::received;
-}
-
-void AsioDatagramSocket::watch_ended() {
-    if (!closed_) channel_.watch();
-}
-
-void AsioDatagramSocket::fail_watch(int error) {
-    if (!closed_) events_->on_datagram_error(std::error_code(error, std::system_category()));
+void AsioDatagramSocket::take_event() noexcept {
+    if (!closed_) note_ready();
 }
 
 void AsioDatagramSocket::write_ready() {

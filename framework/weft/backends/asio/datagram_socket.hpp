@@ -28,12 +28,9 @@ public:
     // For the channel and the context.
 
     SocketContext& context() const noexcept { return context_; }
-    Channel<AsioDatagramSocket>& channel() noexcept { return channel_; }
-    ReadEvent take_event() noexcept;
+    void take_event() noexcept;
     /// What failed is told by the next receive.
     void note_failure() noexcept {}
-    void watch_ended();
-    void fail_watch(int error);
     void write_ready();
     /// Receives what is there, up to a bound, and delivers it; true if there was something.
     bool receive_some();

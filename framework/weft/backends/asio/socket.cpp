@@ -41,19 +41,15 @@ void AsioStreamSocket::read_later() noexcept {
     context_.queue(*this);
 }
 
-AsioStreamSocket::Event AsioStreamSocket::take_event() {
+void AsioStreamSocket::take_event() {
     if (closed_ || !wants_data_) {
         drained_ = false;
-        failed_ = true;  // or may be: until it watches again it does not see what comes
-        return Event::stop;
-    }
-    if (context_.is_reading()) {
+    } else if (context_.is_reading()) {
         drained_ = false;
         read_later();
-        return Event::nothing;
+    } else if (!ended_) {
+        receive(channel_.end_is_not_there());
     }
-    if (!receive(channel_.end_is_not_there())) return Event::nothing;
-    return ended_ ? Event::stop : Event::received;
 }
 
 bool AsioStreamSocket::read_again() {
@@ -74,16 +70,7 @@ bool AsioStreamSocket::receive(bool end_is_not_there) {
     return received;
 }
 
-void AsioStreamSocket::watch_ended() {
-    // If data is wanted again by now, or was delivered meanwhile, there may be more that no event tells of.
-    if (!wants_data_ || closed_ || ended_ || context_.is_reader(*this)) return;
-    if (watch_again())
-        read_later();
-    else
-        fail_watch(ENOMEM);
-}
-
-/// False if there is no memory for it: the select reactor keeps a table of waits.
+/// False if there is no memory for it, where each watch is a wait.
 bool AsioStreamSocket::watch_again() noexcept {
     try {
         channel_.watch();

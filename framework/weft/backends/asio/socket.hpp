@@ -27,16 +27,10 @@ public:
     // For the channel and the network.
 
     SocketContext& context() const noexcept { return context_; }
-    Channel<AsioStreamSocket>& channel() noexcept { return channel_; }
-    using Event = ReadEvent;
     /// There may be data: reads it, or notes that it must be read later. Calls nobody back.
-    Event take_event();
+    void take_event();
     /// The event is an error or a hang-up: what comes after the data is to be read, too.
     void note_failure() noexcept { failed_ = true; }
-    /// Events have stopped.
-    void watch_ended();
-    /// The wait itself failed.
-    void fail_watch(int error);
     /// The socket's turn has come after read_later(); true if it has read something.
     bool read_again();
     /// Delivers what was read.
@@ -50,6 +44,7 @@ private:
 
     bool receive(bool end_is_not_there);
     bool watch_again() noexcept;
+    void fail_watch(int error);
     void read_later() noexcept;
 
     // In this order the descriptor and the flags fill holes.
@@ -60,7 +55,7 @@ private:
     bool drained_ : 1 = false;  // the last read left nothing, not even the end of the stream; an event tells of more
     bool read_queued_ : 1 = false;  // with SocketContext::queue()
     bool ended_ : 1 = false;
-    bool failed_ : 1 = false;  // more than data may be there; see note_failure()
+    bool failed_ : 1 = false;  // see note_failure()
     bool tells_rest_ : 1 = false;
     bool closed_ : 1 = false;
 

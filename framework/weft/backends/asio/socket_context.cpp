@@ -29,9 +29,9 @@ bool is_quiet(int descriptor) noexcept {
 
 }  // namespace
 
-#ifdef WEFT_ASIO_REACTOR_CHANNEL
+#ifdef WEFT_ASIO_EPOLL
 SocketContext::SocketContext(IoContext& io)
-    : io(io), reactor(boost::asio::use_service<boost::asio::detail::reactor>(io)) {
+    : io(io), reactor(boost::asio::use_service<Reactor>(io)), scheduler(boost::asio::use_service<Scheduler>(io)) {
     reactor.init_task();
 }
 #else

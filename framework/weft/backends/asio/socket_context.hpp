@@ -1,6 +1,6 @@
 #pragma once
-// SocketContext: what the sockets of one io_context share, above all the one buffer that they read into. A read is made
-// while Asio holds a lock, and delivered right after; so one buffer serves all, and idle connections own none.
+// SocketContext: what the sockets of one io_context share, above all the one buffer that they read into. What an event
+// has brought is delivered right after it; so one buffer serves all, and idle connections own none.
 
 #include <weft/base/ref.hpp>
 
@@ -13,15 +13,20 @@
 
 #if BOOST_ASIO_VERSION == 102600
 #define WEFT_ASIO_INTERNALS 1
-#ifndef BOOST_ASIO_HAS_IO_URING_AS_DEFAULT
-#define WEFT_ASIO_REACTOR_CHANNEL 1
-#include <boost/asio/detail/reactor.hpp>
+#if defined(BOOST_ASIO_HAS_EPOLL) && !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
+#define WEFT_ASIO_EPOLL 1
+#include <boost/asio/detail/epoll_reactor.hpp>
+#include <boost/asio/detail/scheduler.hpp>
 #endif
 #endif
 
 namespace weft::asio_backend {
 
 using IoContext = boost::asio::io_context;
+#ifdef WEFT_ASIO_EPOLL
+using Reactor = boost::asio::detail::epoll_reactor;
+using Scheduler = boost::asio::detail::scheduler;
+#endif
 
 class AsioDatagramSocket;
 class AsioStreamSocket;
@@ -40,13 +45,13 @@ public:
     bool in_use() const noexcept { return refs_ > 1; }
 
     IoContext& io;
-#ifdef WEFT_ASIO_REACTOR_CHANNEL
-    boost::asio::detail::reactor& reactor;
+#ifdef WEFT_ASIO_EPOLL
+    Reactor& reactor;
+    Scheduler& scheduler;
 #endif
 
     /// A read waits for deliver().
     bool is_reading() const noexcept { return static_cast<bool>(reader_); }
-    bool is_reader(const AsioStreamSocket& socket) const noexcept { return reader_.get() == &socket; }
     /// Receives from the socket's descriptor, without waiting, for it to deliver. False if there is nothing; errors and
     /// the end of the stream count as something. `drained` tells that a later event announces what comes next;
     /// `end_is_not_there` that it announces the end of the stream, too.

@@ -12,10 +12,10 @@ namespace weft::asio_backend {
 
 namespace asio = boost::asio;
 
-#if defined(WEFT_ASIO_REACTOR_CHANNEL) && defined(BOOST_ASIO_HAS_EPOLL)
+#ifdef WEFT_ASIO_EPOLL
 
 WakeUp::WakeUp(IoContext& context)
-    : reactor_(asio::use_service<asio::detail::reactor>(context)),
+    : reactor_(asio::use_service<Reactor>(context)),
       event_(io::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
     if (const int error = reactor_.register_descriptor(event_.get(), registration_)) {
         reactor_.deregister_descriptor(event_.get(), registration_, true);

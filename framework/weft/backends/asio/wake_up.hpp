@@ -13,7 +13,7 @@
 
 namespace weft::asio_backend {
 
-#if defined(WEFT_ASIO_REACTOR_CHANNEL) && defined(BOOST_ASIO_HAS_EPOLL)
+#ifdef WEFT_ASIO_EPOLL
 
 class WakeUp {
 public:
@@ -25,9 +25,9 @@ public:
     void post() noexcept;
 
 private:
-    boost::asio::detail::reactor& reactor_;
+    Reactor& reactor_;
     io::OwnedDescriptor event_;
-    boost::asio::detail::reactor::per_descriptor_data registration_{};
+    Reactor::per_descriptor_data registration_{};
 };
 
 #elif defined(WEFT_ASIO_INTERNALS)
