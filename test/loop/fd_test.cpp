@@ -177,6 +177,18 @@ TEST_CASE("a descriptor that cannot be watched is an error, and leaves nothing b
     });
 }
 
+TEST_CASE("a file is always ready and is not watched: PermissionError") {
+    run_real([]() -> Coro<> {
+        std::FILE* const stream = std::fopen("/proc/self/exe", "rb");
+        REQUIRE(stream);
+        const int file = ::fileno(stream);
+        CHECK(ending_of_call([&] { get_running_loop().add_reader(file, [] {}); }) == "PermissionError");
+        CHECK_FALSE(get_running_loop().remove_reader(file));
+        std::fclose(stream);
+        co_return;
+    });
+}
+
 TEST_CASE("closing the loop lets go of its watchers") {
     Pipe pipe;
     auto token = std::make_shared<int>(0);

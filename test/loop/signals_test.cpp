@@ -103,6 +103,13 @@ TEST_CASE("signals that cannot be handled are refused") {
     CHECK(ending_of_call([&] { loop->add_signal_handler(SIGSTOP, [] {}); }) == "RuntimeError");
 }
 
+TEST_CASE("removing the handler of what is no signal is a ValueError, too") {
+    auto loop = make_simulated_loop();
+    CHECK(ending_of_call([&] { loop->remove_signal_handler(0); }) == "ValueError");
+    CHECK(ending_of_call([&] { loop->remove_signal_handler(10'000); }) == "ValueError");
+    CHECK_FALSE(loop->remove_signal_handler(SIGTERM));
+}
+
 TEST_CASE("closing the loop removes its signal handlers") {
     auto token = std::make_shared<int>(0);
     auto loop = make_real_loop();

@@ -40,6 +40,41 @@ TEST_CASE("rule 6: a timer fires when its time has come, not later and not befor
     });
 }
 
+TEST_CASE("rule 5: on a busy real loop a timer that is due fires in the next iteration, whatever came before") {
+    for (const int busy : {0, 1, 3, 8, 16, 33, 48, 60}) {
+        run_real([busy]() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            for (int i = 0; i < busy; ++i)
+                co_await sleep(0s);
+            const auto begin = std::chrono::steady_clock::now();
+            while (std::chrono::steady_clock::now() - begin < 2ms) {}
+            bool fired = false;
+            loop.call_later(0s, [&] { fired = true; });
+            int iterations = 0;
+            for (; !fired; ++iterations)
+                co_await sleep(0s);
+            CHECK(iterations <= 2);
+        });
+    }
+}
+
+TEST_CASE("callbacks that take long do not keep a busy real loop from its timers for many iterations") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        for (int i = 0; i < 40; ++i)
+            co_await sleep(0s);
+        bool fired = false;
+        loop.call_later(3ms, [&] { fired = true; });
+        int slow = 0;
+        for (; !fired; ++slow) {
+            const auto begin = std::chrono::steady_clock::now();
+            while (std::chrono::steady_clock::now() - begin < 2ms) {}
+            co_await sleep(0s);
+        }
+        CHECK(slow <= 12);  // two would do; the clock is looked at in every eighth iteration at least
+    });
+}
+
 TEST_CASE("rule 6: on the real clock a timer is never early") {
     run_real([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

@@ -127,6 +127,29 @@ TEST_CASE("rule 27: callbacks may be added and removed while others are schedule
     });
 }
 
+TEST_CASE("rule 27: the id of a callback that was removed or has run removes no other one") {
+    run_simulated([]() -> Coro<> {
+        Trace trace;
+        EventLoop& loop = get_running_loop();
+        Future<> future = loop.create_future<void>();
+        const auto removed = future.add_done_callback([&] { trace("a"); });
+        CHECK(future.remove_done_callback(removed) == 1);
+        future.add_done_callback([&] { trace("b"); });  // in the same place, perhaps
+        CHECK(future.remove_done_callback(removed) == 0);
+        const auto ran = future.add_done_callback([&] { trace("c"); });
+        future.set_result();
+        co_await turns(2);
+        Future<> other = loop.create_future<void>();
+        other.add_done_callback([&] { trace("d"); });
+        other.add_done_callback([&] { trace("e"); });
+        CHECK(other.remove_done_callback(ran) == 0);
+        CHECK(other.remove_done_callback({}) == 0);
+        other.set_result();
+        co_await turns(2);
+        CHECK(trace.text() == "b c d e");
+    });
+}
+
 TEST_CASE("rule 27: a callback may remove the only other reference to its future") {
     run_simulated([]() -> Coro<> {
         auto future = std::make_unique<Future<int>>(get_running_loop().create_future<int>());

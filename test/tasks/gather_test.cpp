@@ -240,7 +240,8 @@ TEST_CASE("gather of a future of another loop is a ValueError, and nothing is st
     std::size_t tasks = 0;
     auto body = [&]() -> Coro<> {
         values = error_of_call([&] { (void)gather(value_after(1s, 1), foreign[0]); });
-        range = ending_of_call([&] { (void)gather(return_exceptions, foreign); });
+        std::vector<Future<int>> mixed{get_running_loop().create_future<int>(), foreign[0]};
+        range = ending_of_call([&] { (void)gather(return_exceptions, mixed); });
         tasks = all_tasks().size();
         co_return;
     };
@@ -249,4 +250,38 @@ TEST_CASE("gather of a future of another loop is a ValueError, and nothing is st
     CHECK(range == "ValueError");
     CHECK(tasks == 1);
     foreign[0].set_result(1);
+}
+
+TEST_CASE("a gather of futures belongs to their loop, which need not run") {
+    auto loop = make_simulated_loop();
+    Future<int> one = loop->create_future<int>();
+    Future<std::string> two = loop->create_future<std::string>();
+    auto both = gather(one, two);
+    std::vector<Future<int>> several{one, one};
+    auto all = gather(several);
+    loop->call_soon([&] {
+        one.set_result(1);
+        two.set_result("two");
+    });
+    CHECK(loop->run_until_complete(both) == std::tuple(1, std::string("two")));
+    CHECK(loop->run_until_complete(all) == std::vector<int>{1, 1});
+    CHECK(ending_of_call([] { (void)gather(std::vector<Future<int>>()); }) == "RuntimeError");
+}
+
+TEST_CASE("a gather that was cancelled ends with the message of its last child, whichever ends last") {
+    run_simulated([]() -> Coro<> {
+        const auto slow_to_end = [](Duration delay) -> Coro<> {
+            const auto body = []() -> Coro<> { co_await sleep(1h); };
+            const auto cleanup = [delay]() -> Coro<> { co_await sleep(delay); };
+            co_await try_finally(body, cleanup);
+        };
+        std::vector<Coro<>> children;
+        children.push_back(slow_to_end(2s));
+        children.push_back(slow_to_end(1s));
+        auto both = gather(std::move(children));
+        co_await sleep(1s);
+        both.cancel("why");
+        const std::exception_ptr error = co_await error_of(both);
+        CHECK(error_text(error) == "CancelledError: why");
+    });
 }

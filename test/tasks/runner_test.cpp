@@ -331,6 +331,53 @@ TEST_CASE("a Ctrl-C that comes as the main task ends is not lost: KeyboardInterr
     CHECK(ending_of_call([&] { runner.run(turns(3)); }) == "ok");
 }
 
+TEST_CASE("rule 117: a Ctrl-C that a real loop has not got to when the main task ends is not lost") {
+    const DefaultInterrupt interrupt;
+    const auto at_once = []() -> Coro<int> {
+        ::raise(SIGINT);
+        co_return 5;
+    };
+    CHECK(run(at_once()) == 130);
+    const auto busy = []() -> Coro<int> {
+        for (int i = 0; i < 34; ++i)
+            co_await sleep(0s);
+        ::raise(SIGINT);
+        co_return 5;
+    };
+    CHECK(run(busy()) == 130);
+}
+
+TEST_CASE("tasks that wait for each other in a circle: cancelling one is an error that says so, and so does run()") {
+    Task<> one;
+    Task<> two;
+    std::string error;
+    const auto body = [&]() -> Coro<> {
+        const auto waits = [](Task<>& other) -> Coro<> { co_await other; };
+        one = create_task(waits(two), TaskOptions().name("one"));
+        two = create_task(waits(one), TaskOptions().name("two"));
+        get_running_loop().set_exception_handler([](EventLoop&, const ExceptionContext&) {});  // they end pending
+        co_await sleep(0s);
+        error = error_of_call([&] { one.cancel(); });
+    };
+    CHECK(run(body(), simulated()) == 1);
+    CHECK(error.starts_with("RuntimeError: Task.cancel: tasks wait for each other in a circle: <Task "));
+}
+
+TEST_CASE("rule 12: run_until_complete in a running loop is an error, and what it was given does not run") {
+    run_simulated([]() -> Coro<> {
+        bool ran = false;
+        const auto body = [&]() -> Coro<> {
+            ran = true;
+            co_return;
+        };
+        CHECK(ending_of_call([&] { get_running_loop().run_until_complete(body()); }) == "RuntimeError");
+        auto other = make_simulated_loop();
+        CHECK(ending_of_call([&] { other->run_until_complete(body()); }) == "RuntimeError");
+        co_await turns(3);
+        CHECK_FALSE(ran);
+    });
+}
+
 TEST_CASE("WEFT_DEBUG: where no loop runs, a coroutine that nothing awaited is written to standard error") {
     CapturedStderr captured;
     { Coro<int> dropped = gives(1); }

@@ -548,6 +548,39 @@ TEST_CASE("difference 4: an eager child that cancels its group in its first step
     });
 }
 
+TEST_CASE(
+    "an eager child that ends at once: the group does not wait for it, and its error shuts the group down at once") {
+    run_simulated([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const auto nothing = []() -> Coro<> { co_return; };
+        const auto fails = []() -> Coro<> {
+            throw ValueError("at once");
+            co_return;
+        };
+        bool other_ran = false;
+        auto good = [&](TaskGroup& group) -> Coro<> {
+            group.create_task(nothing(), TaskOptions().eager_start(true));
+            loop.call_soon([&] { other_ran = true; });
+            co_return;
+        };
+        co_await task_group(good);
+        CHECK_FALSE(other_ran);  // the end of the group did not suspend
+        unsigned cancelling = 0;
+        std::string next;
+        auto bad = [&](TaskGroup& group) -> Coro<> {
+            group.create_task(fails(), TaskOptions().eager_start(true));
+            cancelling = current_task().cancelling();
+            next = error_of_call([&] { group.create_task(nothing()); });
+            co_await sleep(1h);
+        };
+        const std::string text = co_await group_ending(bad);
+        CHECK(text == "(at once)");
+        CHECK(cancelling == 1);
+        CHECK(next == "RuntimeError: TaskGroup is shutting down");
+        CHECK(current_task().cancelling() == 0);
+    });
+}
+
 TEST_CASE("group.create_task(fn, args...) keeps callable and arguments") {
     run_simulated([]() -> Coro<> {
         std::string seen;

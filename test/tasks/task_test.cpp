@@ -1,5 +1,7 @@
 #include "support/harness.hpp"
 
+#include <unordered_set>
+
 #include <weft/backends/sim/backend.hpp>
 
 using namespace weft;
@@ -621,5 +623,33 @@ TEST_CASE("a task that is being cancelled prints itself as cancelling until it i
         (void)co_await error_of(task);
         CHECK(task.cancelling() == 1);
         CHECK(task.repr() == "<Task cancelled name='t'>");
+    });
+}
+
+TEST_CASE("the documented way to keep tasks: a set of them, and a done-callback that takes the task") {
+    run_simulated([]() -> Coro<> {
+        std::unordered_set<Task<>> background;
+        std::string name;
+        const auto body = []() -> Coro<> { co_await sleep(1s); };
+        Task<> task = create_task(body(), TaskOptions().name("kept"));
+        background.insert(task);
+        task.add_done_callback([&](Task<> done) {
+            name = done.name();
+            background.erase(done);
+        });
+        task.add_done_callback([&](const auto& done) { CHECK(done.done()); });
+        co_await task;
+        co_await sleep(0s);
+        CHECK(name == "kept");
+        CHECK(background.empty());
+    });
+}
+
+TEST_CASE("the stack of the running task begins with its outermost coroutine") {
+    run_simulated([]() -> Coro<> {
+        const auto stack = current_task().get_stack();
+        REQUIRE(stack.size() == 1);
+        CHECK(std::string(stack[0].file_name()).find("task_test.cpp") != std::string::npos);
+        co_return;
     });
 }

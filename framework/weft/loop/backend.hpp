@@ -61,6 +61,11 @@ public:
     /// Calls `callback` from poll() after each arrival of the signal, until unwatched, which restores its default.
     virtual void watch_signal(int signal_number, UniqueFunction<void()> callback) = 0;
     virtual void unwatch_signal(int signal_number) noexcept = 0;
+    /// A signal that is watched has arrived and its callback was not called yet.
+    virtual bool signal_is_pending(int signal_number) const noexcept {
+        (void)signal_number;
+        return false;
+    }
 
     /// Runs functions beside the loop's thread; 0 workers means a sensible number.
     virtual std::unique_ptr<Executor> new_executor(std::string name, std::size_t max_workers) = 0;

@@ -90,14 +90,15 @@ void detail::throw_no_running_loop() {
 
 // Running
 
-void EventLoop::check_running() const {
+void EventLoop::check_can_run() const {
+    if (closed_) throw RuntimeError("Event loop is closed");
     if (is_running()) throw RuntimeError("This event loop is already running");
     if (detail::running_loop) throw RuntimeError("Cannot run the event loop while another loop is running");
 }
 
 void EventLoop::run_forever() {
-    if (closed_) throw RuntimeError("Event loop is closed");
-    check_running();
+    check_can_run();
+    busy_iterations_ = 0;
     struct Running {
         explicit Running(EventLoop& loop) : loop(loop) {
             loop.running_ = true;
@@ -118,14 +119,16 @@ void EventLoop::run_forever() {
 namespace {
 
 /// A bit for each iteration since the last poll in which the clock is not looked at: it costs more than an iteration,
-/// so it is read in the first few and then in every sixteenth.
+/// so it is read in the first few and then in every eighth, or after `callbacks_without_clock`, if that is earlier:
+/// callbacks that take long must not keep timers and I/O waiting.
 constexpr std::uint64_t quiet_iterations = [] {
     std::uint64_t bits = 0;
     for (unsigned i = 0; i < 64; ++i)
-        if (i < constants::busy_poll_iterations && (i & (i - 1)) != 0 && i % 16 != 0) bits |= std::uint64_t{1} << i;
+        if (i < constants::busy_poll_iterations && (i & (i - 1)) != 0 && i % 8 != 0) bits |= std::uint64_t{1} << i;
     return bits;
 }();
 static_assert(constants::busy_poll_iterations < 64);
+constexpr std::uint64_t callbacks_without_clock = 64;
 
 }  // namespace
 
@@ -133,13 +136,22 @@ void EventLoop::run_once() {
     take_mail();
     // The fast way: callbacks are ready, no timer is set, and it is not time to look at the clock or for I/O.
     busy_iterations_ = ready_.empty() ? 0 : busy_iterations_ + 1;
-    const bool quiet = ((quiet_iterations >> busy_iterations_) & 1) != 0;
+    const bool quiet = is_quiet();
     if (!quiet || !timers_.empty() || stopping_ || polls_each_iteration_) poll_backend();
     if (!timers_.empty() && timers_.earliest() <= now_) {
         take_mail();
         timers_.pop_due(now_, ready_);
     }
     if (!ready_.empty()) run_ready();
+}
+
+bool EventLoop::is_quiet() const noexcept {
+    return ((quiet_iterations >> busy_iterations_) & 1) != 0 && steps_ - steps_at_clock_ < callbacks_without_clock;
+}
+
+void EventLoop::look_at_clock() noexcept {
+    now_ = backend_->now();
+    steps_at_clock_ = steps_;
 }
 
 /// Polls as the rules ask: without waiting if something is ready, else until the earliest timer. While callbacks are
@@ -157,19 +169,21 @@ void EventLoop::poll_backend() {
             backend_->poll_ready();
         }
         take_mail();
-        if (timers || debug_) now_ = backend_->now();
+        if (timers || debug_) look_at_clock();
         return;
     }
     if (!timers && !stopping_ && backend_->is_idle()) {
+        steps_at_clock_ = steps_;  // it tells nothing
         if (busy_iterations_ >= constants::busy_poll_iterations) busy_iterations_ = 1;
         return;
     }
     if (polls_each_iteration_ || stopping_ || poll_is_due()) {
         backend_->poll_ready();
         busy_iterations_ = 1;
-        last_poll_ = now_ = backend_->now();
+        look_at_clock();
+        last_poll_ = now_;
     } else if (timers && timers_.earliest() <= now_ + constants::busy_poll_interval) {
-        now_ = backend_->now();
+        look_at_clock();
     }
 }
 
@@ -177,11 +191,12 @@ bool EventLoop::poll_is_due() {
     const unsigned count = busy_iterations_;
     if (count >= constants::busy_poll_iterations) return true;
     if (count == 1) {
-        now_ = last_poll_ = backend_->now();
+        look_at_clock();
+        last_poll_ = now_;
         return false;
     }
-    if (((quiet_iterations >> count) & 1) != 0) return false;
-    now_ = backend_->now();
+    if (is_quiet()) return false;
+    look_at_clock();
     return now_ - last_poll_ >= constants::busy_poll_interval;
 }
 
@@ -267,9 +282,9 @@ void EventLoop::check_usable_slow() const {
     if (debug_ && is_running() && detail::running_loop != this) detail::throw_wrong_thread();
 }
 
-TimePoint EventLoop::after(Duration delay) const noexcept {
-    const TimePoint now = time();
-    return delay > TimePoint::max() - now ? TimePoint::max() : now + delay;
+TimePoint EventLoop::after(Duration delay) noexcept {
+    look_at_clock();  // so that the loop knows how near the timer is
+    return delay > TimePoint::max() - now_ ? TimePoint::max() : now_ + delay;
 }
 
 Handle EventLoop::schedule_callback(UniqueFunction<void()> callback) {
@@ -316,11 +331,16 @@ TimerHandle EventLoop::schedule_timer(TimePoint when, UniqueFunction<void()> cal
 
 // Descriptors
 
+void EventLoop::check_descriptor_free(int fd) const {
+    if (fd < 0 || closed_) return;
+    for (const auto& entry : registries_->services)
+        entry.service->check_descriptor_free(fd);
+}
+
 void EventLoop::watch(int fd, FdEvent event, UniqueFunction<void()> fn) {
     check_usable();
     if (fd < 0) throw ValueError("file descriptor cannot be a negative integer (" + std::to_string(fd) + ")");
-    for (const auto& entry : registries_->services)
-        entry.service->check_descriptor_free(fd);
+    check_descriptor_free(fd);
     unwatch(fd, event);
     const auto key = std::make_pair(fd, event);
     registries_->watched.emplace(key, nullptr);
@@ -357,12 +377,14 @@ void EventLoop::add_reader(int fd, UniqueFunction<void()> fn) {
     watch(fd, FdEvent::readable, std::move(fn));
 }
 bool EventLoop::remove_reader(int fd) {
+    check_descriptor_free(fd);
     return unwatch(fd, FdEvent::readable);
 }
 void EventLoop::add_writer(int fd, UniqueFunction<void()> fn) {
     watch(fd, FdEvent::writable, std::move(fn));
 }
 bool EventLoop::remove_writer(int fd) {
+    check_descriptor_free(fd);
     return unwatch(fd, FdEvent::writable);
 }
 

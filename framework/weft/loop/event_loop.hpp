@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <optional>
@@ -239,7 +240,7 @@ public:
                                        detail::bind_callback(std::forward<F>(fn), std::forward<Args>(args)...)));
     }
     /// time() + delay, kept within the clock's range.
-    TimePoint after(Duration delay) const noexcept;
+    TimePoint after(Duration delay) noexcept;
 
     // Futures and tasks (defined by the tasks floor)
 
@@ -292,7 +293,14 @@ public:
     Coro<Server> create_server(F protocol_factory, ServerOptions options);
     /// Several hosts, each of them with its names and families.
     template <class F>
+    Coro<Server> create_server(F protocol_factory, std::vector<std::string> hosts, int port);
+    template <class F>
     Coro<Server> create_server(F protocol_factory, std::vector<std::string> hosts, int port, ServerOptions options);
+    template <class F>
+    Coro<Server> create_server(F protocol_factory, std::initializer_list<const char*> hosts, int port);
+    template <class F>
+    Coro<Server> create_server(F protocol_factory, std::initializer_list<const char*> hosts, int port,
+                               ServerOptions options);
     template <class F>
     auto create_unix_connection(F protocol_factory, std::string path);
     template <class F>
@@ -343,6 +351,15 @@ public:
 
     template <class F, class... Args>
     auto subprocess_exec(F protocol_factory, std::string program, Args... args);
+    /// The program and its arguments in one.
+    template <class F>
+    auto subprocess_exec(F protocol_factory, std::vector<std::string> arguments);
+    template <class F>
+    auto subprocess_exec(F protocol_factory, std::vector<std::string> arguments, SubprocessOptions options);
+    template <class F>
+    auto subprocess_exec(F protocol_factory, std::initializer_list<const char*> arguments);
+    template <class F>
+    auto subprocess_exec(F protocol_factory, std::initializer_list<const char*> arguments, SubprocessOptions options);
     template <class F>
     auto subprocess_shell(F protocol_factory, std::string command);
     template <class F>
@@ -352,7 +369,8 @@ public:
 
     /// Calls `fn` whenever `fd` can be read, until remove_reader(). Level-triggered; a second call replaces the first.
     void add_reader(int fd, UniqueFunction<void()> fn);
-    /// False if there was none. A callback already queued by this iteration's poll does not run.
+    /// False if there was none. A callback already queued by this iteration's poll does not run. RuntimeError, as of
+    /// add_reader(), for a transport's descriptor.
     bool remove_reader(int fd);
     void add_writer(int fd, UniqueFunction<void()> fn);
     bool remove_writer(int fd);
@@ -442,6 +460,8 @@ public:
     detail::TaskRecord* current_task() const noexcept { return current_task_; }
     void set_current_task(detail::TaskRecord* task) noexcept { current_task_ = task; }
     detail::UnretrievedFutures& unretrieved() noexcept { return unretrieved_; }
+    /// Throws RuntimeError if run_forever() would: it is closed, it runs, or another one does here.
+    void check_can_run() const;
     /// Throws RuntimeError if the loop is closed or, in debug mode, if this is a wrong thread.
     void check_usable() const {
         if (special_) [[unlikely]]
@@ -465,6 +485,7 @@ private:
     Handle schedule_callback(UniqueFunction<void()> callback);
     Handle schedule_threadsafe(UniqueFunction<void()> callback);
     TimerHandle schedule_timer(TimePoint when, UniqueFunction<void()> callback);
+    void check_descriptor_free(int fd) const;
     void watch(int fd, FdEvent event, UniqueFunction<void()> fn);
     bool unwatch(int fd, FdEvent event);
 
@@ -478,8 +499,9 @@ private:
         if (inbox_->has_mail()) [[unlikely]]
             inbox_->take(ready_);
     }
-    void check_running() const;
     void run_once();
+    bool is_quiet() const noexcept;
+    void look_at_clock() noexcept;
     void poll_backend();
     bool poll_is_due();
     void run_ready();
@@ -507,6 +529,7 @@ private:
     TimePoint last_poll_{};
     TimePoint now_{};  // as last sampled
     std::uint64_t steps_ = 0;
+    std::uint64_t steps_at_clock_ = 0;  // when now_ was sampled
     detail::TimerHeap timers_;
     detail::TaskTable tasks_;
     detail::UnretrievedFutures unretrieved_;

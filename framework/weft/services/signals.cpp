@@ -72,6 +72,11 @@ private:
     std::map<int, std::shared_ptr<Handler>> handlers_;
 };
 
+void check_signal(int signal_number) {
+    if (signal_number < 1 || signal_number >= NSIG)
+        throw ValueError("invalid signal number " + std::to_string(signal_number));
+}
+
 }  // namespace
 
 SignalService& SignalService::of(EventLoop& loop) {
@@ -81,8 +86,7 @@ SignalService& SignalService::of(EventLoop& loop) {
 
 void EventLoop::add_signal_handler(int signal_number, UniqueFunction<void()> fn) {
     check_usable();
-    if (signal_number < 1 || signal_number >= NSIG)
-        throw ValueError("invalid signal number " + std::to_string(signal_number));
+    check_signal(signal_number);
     if (signal_number == SIGKILL || signal_number == SIGSTOP)
         throw RuntimeError("sig " + std::to_string(signal_number) + " cannot be caught");
     SignalService::of(*this).add(signal_number, std::move(fn));
@@ -91,6 +95,7 @@ void EventLoop::add_signal_handler(int signal_number, UniqueFunction<void()> fn)
 }
 
 bool EventLoop::remove_signal_handler(int signal_number) {
+    check_signal(signal_number);
     if (closed_) return false;
     auto* service = find_service<SignalService>();
     if (!service) return false;

@@ -291,6 +291,7 @@ ConcurrentFuture<T> run_coroutine_threadsafe(Coro<T> coro, EventLoop& loop) {
             detail::chain_to_thread(loop.create_task(std::move(coro)), target);
         } catch (...) {
             if (target.set_running_or_notify_cancel()) target.set_exception(std::current_exception());
+            throw;  // the loop is told, too
         }
     });
     return answer;

@@ -26,11 +26,13 @@ namespace detail {
 class DoneCallbackId {
 public:
     DoneCallbackId() = default;
-    explicit DoneCallbackId(DoneCallback* callback) noexcept : callback_(callback) {}
-    DoneCallback* get() const noexcept { return callback_; }
+    explicit DoneCallbackId(const DoneCallback& callback) noexcept : there_(&callback), serial_(callback.serial()) {}
+    const ReadyNode* there() const noexcept { return there_; }
+    std::uint64_t serial() const noexcept { return serial_; }
 
 private:
-    DoneCallback* callback_ = nullptr;
+    const ReadyNode* there_ = nullptr;
+    std::uint64_t serial_ = 0;
 };
 
 /// An exception, or something to make one of, as an exception_ptr.
@@ -118,9 +120,10 @@ public:
         return register_callback(
             detail::bind_context(state_->loop(), context, bind_done_callback(std::forward<F>(fn))));
     }
-    /// How many were removed: 0 once the future is done. (Lambdas do not compare, so the registration names it.)
+    /// How many were removed: 0 once the future is done, or if it was removed already. (Lambdas do not compare, so the
+    /// registration names it.)
     std::size_t remove_done_callback(detail::DoneCallbackId id) {
-        return id.get() && state_->remove_callback(*id.get()) ? 1 : 0;
+        return id.there() && state_->remove_callback(id.there(), id.serial()) ? 1 : 0;
     }
 
     /// As asyncio's repr: state, and result or exception; of a task also its name and where it waits.
@@ -136,6 +139,8 @@ public:
 protected:
     template <class F>
     auto bind_done_callback(F&& fn) const {
+        static_assert(std::is_invocable_v<F&, Future> || std::is_invocable_v<F&>,
+                      "add_done_callback: the callback takes the future (of a task: the Task) or nothing");
         if constexpr (std::is_invocable_v<F&, Future>)
             return [state = state_.get(), fn = std::forward<F>(fn)]() mutable {
                 fn(Future(detail::Ref<detail::FutureBase>(state)));
@@ -147,7 +152,7 @@ protected:
         state_->require_own_thread();
         auto* callback = new detail::DoneCallback(*state_, std::move(fn));
         state_->add_callback(*callback);
-        return detail::DoneCallbackId(callback);
+        return detail::DoneCallbackId(*callback);
     }
     bool request_cancel(const std::string* message) {
         state_->require_own_thread();

@@ -154,6 +154,15 @@ bool FutureBase::remove_callback(DoneCallback& callback) noexcept {
     return true;
 }
 
+bool FutureBase::remove_callback(const ReadyNode* there, std::uint64_t serial) noexcept {
+    if (done()) return false;
+    ReadyNode* node = waiters_.front();
+    while (node && node != there)
+        node = node->next_node;
+    auto* callback = dynamic_cast<DoneCallback*>(node);
+    return callback && callback->serial() == serial && remove_callback(*callback);
+}
+
 void DoneCallback::run() {
     struct Finish {
         DoneCallback* self;

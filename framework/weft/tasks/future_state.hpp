@@ -82,6 +82,8 @@ public:
     /// RuntimeError, and the callback is gone, if it would be scheduled on a loop that has closed.
     void add_callback(DoneCallback& callback);
     bool remove_callback(DoneCallback& callback) noexcept;
+    /// The one of this number that is there, if it is there still.
+    bool remove_callback(const ReadyNode* there, std::uint64_t serial) noexcept;
 
     /// The value was stored; InvalidStateError if this is done.
     void set_finished() {
@@ -238,15 +240,22 @@ public:
 class DoneCallback final : public ReadyNode, public Pooled {
 public:
     DoneCallback(FutureBase& future, UniqueFunction<void()> callback) noexcept
-        : future_(&future), context_(ContextSlot::copy_of_current()), callback_(std::move(callback)) {}
+        : future_(&future),
+          context_(ContextSlot::copy_of_current()),
+          callback_(std::move(callback)),
+          serial_(++last_serial) {}
+    /// No other of the thread has this number: an address may come again.
+    std::uint64_t serial() const noexcept { return serial_; }
     void run() override;
     void discard() noexcept override;
     std::string describe() const override { return "<done callback " + demangle(callback_.target_type().name()) + ">"; }
 
 private:
     FutureBase* future_;
+    static inline thread_local constinit std::uint64_t last_serial = 0;
     ContextSlot context_;
     UniqueFunction<void()> callback_;
+    const std::uint64_t serial_;
 };
 
 }  // namespace weft::detail

@@ -45,7 +45,7 @@ void GatherBase::start(std::vector<Ref<FutureBase>> children, bool may_repeat) {
         if (!may_repeat || seen.insert(child.get()).second) distinct.push_back(child.get());
     pending_ = distinct.size();
     if (distinct.empty()) {
-        finish(nullptr);
+        finish();
         return;
     }
     nodes_ = std::make_unique<ChildNode[]>(distinct.size());
@@ -73,16 +73,16 @@ void GatherBase::child_done(FutureBase& child) {
         set_exception(child.take_error());
         return;
     }
-    if (pending_ == 0) finish(&child);
+    if (pending_ == 0) finish();
 }
 
-void GatherBase::finish(FutureBase* last) {
+void GatherBase::finish() {
     if (cancel_requested_) {
         // Children may have refused; the request counts all the same.
         for (const auto& child : children_)
             child->mark_retrieved();
-        set_exception(last && last->is_cancelled() ? last->make_cancelled_error()
-                                                   : std::make_exception_ptr(CancelledError()));
+        const FutureBase& last = *children_.back();
+        set_exception(last.is_cancelled() ? last.make_cancelled_error() : std::make_exception_ptr(CancelledError()));
         return;
     }
     try {

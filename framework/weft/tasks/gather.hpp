@@ -52,7 +52,7 @@ protected:
 private:
     class ChildNode;
     void child_done(FutureBase& child);
-    void finish(FutureBase* last);
+    void finish();
 
     std::unique_ptr<ChildNode[]> nodes_;
     std::size_t node_count_ = 0;
@@ -125,6 +125,24 @@ public:
 template <class R>
 concept AwaitableRange = std::ranges::input_range<R> && Awaitable<std::ranges::range_value_t<R>>;
 
+/// The loop that a gather belongs to: that of the first, if it is a future.
+inline EventLoop& loop_of_first() {
+    return get_running_loop();
+}
+template <class A, class... More>
+EventLoop& loop_of_first([[maybe_unused]] const A& first, const More&...) {
+    if constexpr (FutureType<A>)
+        return first.get_loop();
+    else
+        return get_running_loop();
+}
+template <class R>
+EventLoop& loop_of_range([[maybe_unused]] R& range) {
+    if constexpr (FutureType<std::ranges::range_value_t<R>> && std::ranges::forward_range<R>)
+        if (const auto first = std::ranges::begin(range); first != std::ranges::end(range)) return first->get_loop();
+    return get_running_loop();
+}
+
 /// Before anything is started.
 template <class A>
 void check_gatherable([[maybe_unused]] EventLoop& loop, [[maybe_unused]] const A& awaitable) {
@@ -135,7 +153,7 @@ template <bool Mode, class... As>
 auto gather_values([[maybe_unused]] std::source_location location, As&&... awaitables) {
     using State = GatherTuple<Mode, await_result_t<As>...>;
     using Value = typename std::remove_cvref_t<decltype(*std::declval<State&>().value_)>;
-    EventLoop& loop = get_running_loop();
+    EventLoop& loop = loop_of_first(awaitables...);
     (check_gatherable(loop, awaitables), ...);
     auto state = Ref<State>::adopt(new State(loop));
     std::vector<Ref<FutureBase>> children;
@@ -150,7 +168,7 @@ auto gather_range(std::source_location location, R&& awaitables) {
     using T = await_result_t<std::ranges::range_value_t<R>>;
     using State = GatherVector<Mode, T>;
     using Value = typename std::remove_cvref_t<decltype(*std::declval<State&>().value_)>;
-    EventLoop& loop = get_running_loop();
+    EventLoop& loop = loop_of_range(awaitables);
     auto state = Ref<State>::adopt(new State(loop));
     std::vector<Ref<FutureBase>> children;
     if constexpr (std::ranges::sized_range<R>) children.reserve(std::ranges::size(awaitables));

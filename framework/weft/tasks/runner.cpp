@@ -39,6 +39,10 @@ public:
         if (!interrupt_->is_replaced()) loop_.remove_signal_handler(SIGINT);
     }
     unsigned count() const noexcept { return state_->count; }
+    /// Ctrl-C has come, and the loop did not get to it.
+    bool is_pending() const noexcept {
+        return interrupt_ && !interrupt_->is_replaced() && loop_.backend().signal_is_pending(SIGINT);
+    }
 
 private:
     /// Shared with the callback: one that is queued already runs after the watch has ended.
@@ -88,6 +92,7 @@ void Runner::check_can_run() const {
 void Runner::run_main(detail::FutureBase& main) {
     InterruptWatch interrupts(*loop_, main);
     detail::run_until_done(*loop_, main);
+    if (interrupts.is_pending()) throw KeyboardInterrupt();
     if (main.is_cancelled() && interrupts.count() > 0 && main.as_task()->uncancel() == 0) throw KeyboardInterrupt();
 }
 

@@ -23,7 +23,6 @@ void write_stderr(const std::string& text) {
 }
 
 void run_until_done(EventLoop& loop, FutureBase& future) {
-    if (loop.is_closed()) throw RuntimeError("Event loop is closed");
     // Stops the loop when the future is done; taken back if the run ends in another way.
     auto* stopper = new DoneCallback(future, [&loop, &future] {
         const std::exception_ptr error = future.is_cancelled() ? nullptr : future.take_error();

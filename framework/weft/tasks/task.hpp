@@ -100,6 +100,16 @@ public:
     /// Writes the await stack to standard error.
     void print_stack() const;
 
+    /// As of a future; `fn` takes the task, the future, or nothing.
+    template <class F>
+    detail::DoneCallbackId add_done_callback(F&& fn) {
+        return Future<T>::add_done_callback(with_task(std::forward<F>(fn)));
+    }
+    template <class F>
+    detail::DoneCallbackId add_done_callback(const Context& context, F&& fn) {
+        return Future<T>::add_done_callback(context, with_task(std::forward<F>(fn)));
+    }
+
     /// A task's result is its coroutine's.
     template <class... U>
     void set_result(U&&...) = delete;
@@ -107,6 +117,16 @@ public:
     void set_exception(U&&...) = delete;
 
     detail::TaskBase& task() const noexcept { return *this->state_->as_task(); }
+
+private:
+    template <class F>
+    static auto with_task(F&& fn) {
+        if constexpr (std::is_invocable_v<std::decay_t<F>&, Task>)
+            return
+                [fn = std::decay_t<F>(std::forward<F>(fn))](const Future<T>& done) mutable { fn(Task(done.state())); };
+        else
+            return std::decay_t<F>(std::forward<F>(fn));
+    }
 };
 
 namespace detail {
@@ -315,6 +335,7 @@ template <class A>
 decltype(auto) EventLoop::run_until_complete(A&& awaitable) {
     static_assert(Awaitable<A>, "run_until_complete needs a Coro, a Future, a Task or another awaitable");
     using T = await_result_t<A>;
+    check_can_run();
     Future<T> future = detail::ensure_future_on(*this, std::forward<A>(awaitable));
     detail::run_until_done(*this, *future.state());
     future.state()->require_value();
@@ -322,3 +343,6 @@ decltype(auto) EventLoop::run_until_complete(A&& awaitable) {
 }
 
 }  // namespace weft
+
+template <class T>
+struct std::hash<weft::Task<T>> : std::hash<weft::Future<T>> {};

@@ -48,6 +48,12 @@ void GroupState::check_open() const {
 }
 
 void GroupState::add(std::unique_ptr<GroupChild> added, Ref<TaskBase> task) {
+    if (task->done()) {
+        // An eager one that did not have to wait.
+        added->task_ = std::move(task);
+        if (child_done(*added)) added.release();
+        return;
+    }
     GroupChild* child = added.release();
     child->group_ = Ref<GroupState>(this);
     child->task_ = std::move(task);
@@ -56,7 +62,7 @@ void GroupState::add(std::unique_ptr<GroupChild> added, Ref<TaskBase> task) {
     last_ = child;
     child->task_->add_waiter(*child);
     // An eager one may have cancelled the group in its first step, before it was in the list.
-    if (aborting_ && !child->task_->done()) child->task_->cancel(nullptr);
+    if (aborting_) child->task_->cancel(nullptr);
 }
 
 bool GroupState::child_done(GroupChild& child) {

@@ -173,8 +173,24 @@ void TaskBase::leave_table() noexcept {
 bool TaskBase::cancel(const std::string* message) {
     mark_retrieved();
     if (done()) return false;
+    if (cancelling_now_) throw RuntimeError("Task.cancel: tasks wait for each other in a circle: " + repr({}));
     ++cancel_requests_;
-    if (waiter_ && waiter_->cancel_wait(message)) return true;
+    /// While it asks whom it waits for.
+    class Asking {
+    public:
+        explicit Asking(TaskBase& task) noexcept : task_(task) { task_.cancelling_now_ = true; }
+        Asking(const Asking&) = delete;
+        Asking& operator=(const Asking&) = delete;
+        ~Asking() { task_.cancelling_now_ = false; }
+
+    private:
+        TaskBase& task_;
+    };
+    if (waiter_) {
+        const Ref<TaskBase> keep(this);
+        const Asking asking(*this);
+        if (waiter_->cancel_wait(message)) return true;
+    }
     must_cancel_ = true;
     if (!waiter_ || !waiter_->wait_was_cancelled()) set_cancel_message(message);
     return true;
@@ -262,7 +278,8 @@ std::string_view TaskBase::task_state() const noexcept {
 
 std::vector<std::source_location> TaskBase::await_stack() const {
     std::vector<std::source_location> stack;
-    for (const PromiseBase* at = leaf_; at; at = at->parent())
+    // While it runs it has no leaf, and only its outermost coroutine is known.
+    for (const PromiseBase* at = leaf_ ? leaf_ : root_; at; at = at->parent())
         if (at->awaits_at().line() != 0) stack.push_back(at->awaits_at());
     std::reverse(stack.begin(), stack.end());
     return stack;

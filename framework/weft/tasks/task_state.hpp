@@ -227,6 +227,7 @@ private:
     std::unique_ptr<Extras> extras_;
     std::uint32_t cancel_requests_ = 0;
     bool continue_ = false;             // leaf_ is the parent of a coroutine that just finished
+    bool cancelling_now_ : 1 = false;   // in cancel()
     bool must_cancel_ : 1 = false;      // raise CancelledError at the next step
     bool raise_cancelled_ : 1 = false;  // raise it in this step
 };

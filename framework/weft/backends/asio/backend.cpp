@@ -117,6 +117,10 @@ void AsioBackend::unwatch_signal(int signal_number) noexcept {
     if (!signals_->watches_any()) close_signals();
 }
 
+bool AsioBackend::signal_is_pending(int signal_number) const noexcept {
+    return signals_ && signals_->is_pending(signal_number);
+}
+
 void AsioBackend::close_signals() noexcept {
     if (const auto signals = std::move(signals_)) signals->close();
 }

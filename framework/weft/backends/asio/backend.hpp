@@ -38,6 +38,7 @@ public:
     void unwatch_fd(int fd, FdEvent event) noexcept override;
     void watch_signal(int signal_number, UniqueFunction<void()> callback) override;
     void unwatch_signal(int signal_number) noexcept override;
+    bool signal_is_pending(int signal_number) const noexcept override;
     std::unique_ptr<Executor> new_executor(std::string name, std::size_t max_workers) override;
     std::uint64_t entropy() override;
     io::Network& network() override { return *network_; }

@@ -5,6 +5,7 @@
 #include <weft/io/descriptor.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <utility>
@@ -16,6 +17,11 @@ namespace asio = boost::asio;
 FdWatch::FdWatch(FdWatches& called, SocketContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
     : called_(called), context_(&context), descriptor_(context.io), event_(event), callback_(std::move(callback)) {
     io::OwnedDescriptor copy(io::check_call(::fcntl(fd, F_DUPFD_CLOEXEC, 0), "cannot watch descriptor"));
+    // They are always ready, which epoll refuses to tell.
+    struct stat status{};
+    if (::fstat(copy.get(), &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)))
+        throw_os_error(std::make_error_code(std::errc::operation_not_permitted),
+                       "cannot watch a file: descriptor " + std::to_string(fd));
     if (const auto error = descriptor_.assign(copy.get()))
         throw_os_error(to_std(error), "cannot watch descriptor " + std::to_string(fd));
     copy.take();

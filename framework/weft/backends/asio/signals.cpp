@@ -91,6 +91,10 @@ public:
         ::sigaction(signal_number, &action, nullptr);
     }
 
+    static bool is_pending(const Slot& slot, int signal_number) noexcept {
+        return (slot.pending & bit_of(signal_number)) != 0;
+    }
+
 private:
     /// The handler: any thread, at any moment.
     static void arrived(int signal_number) noexcept {
@@ -141,6 +145,10 @@ void SignalReceiver::unwatch(int signal_number) noexcept {
     const auto callback = std::move(found->second);  // what it holds goes last
     callbacks_.erase(found);
     Process::want_no_more(*slot_, signal_number);
+}
+
+bool SignalReceiver::is_pending(int signal_number) const noexcept {
+    return slot_ && callbacks_.contains(signal_number) && Process::is_pending(*slot_, signal_number);
 }
 
 void SignalReceiver::close() noexcept {

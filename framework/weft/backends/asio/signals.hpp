@@ -25,6 +25,8 @@ public:
     /// When the last receiver of the process does not watch it any more it has its default action again.
     void unwatch(int signal_number) noexcept;
     bool watches_any() const noexcept { return !callbacks_.empty(); }
+    /// It has arrived since the last poll.
+    bool is_pending(int signal_number) const noexcept;
     /// Nothing is called afterwards.
     void close() noexcept;
 
