@@ -129,21 +129,47 @@ TEST_CASE("rule 104: serve_forever ends when cancelled: it closes the server and
     });
 }
 
-TEST_CASE("a server that was not started accepts only after start_serving") {
+TEST_CASE("a server that was not started listens only after start_serving") {
     run_on_each_backend([]() -> Coro<> {
         int accepted = 0;
         auto handler = [&](StreamReader, StreamWriter) { ++accepted; };
         Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().start_serving(false));
-        auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
-        co_await sleep(5ms);
+        const int port = server.sockets().front().port();
+        const std::string refused = co_await ending(open_connection("127.0.0.1", port));
+        CHECK(refused == "ConnectionRefusedError");
         CHECK(accepted == 0);
         co_await server.start_serving();
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
         const Bytes end = co_await reader.read(-1);  // the handler dropped the writer
         CHECK(end.empty());
         CHECK(accepted == 1);
         writer.close();
         server.close();
         co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("several hosts, written as in Python; no host, port or socket at all is a ValueError") {
+    run_on_each_backend([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const auto factory = [] { return std::make_shared<Protocol>(); };
+        Coro<Server> listening = loop.create_server(factory, {"127.0.0.1", "::1"}, 0);  // g++ 12: not in the co_await
+        Server plain = co_await std::move(listening);
+        CHECK(plain.sockets().size() == 2);
+        CHECK(plain.sockets()[0].host() == "127.0.0.1");
+        CHECK(plain.sockets()[1].host() == "::1");
+        listening = start_server(echo, {"127.0.0.1", "::1"}, 0, ServerOptions().backlog(5));
+        Server streams = co_await std::move(listening);
+        CHECK(streams.sockets().size() == 2);
+        const std::vector<std::string> hosts{"127.0.0.1"};
+        Server vector = co_await loop.create_server(factory, hosts, 0);
+        CHECK(vector.sockets().size() == 1);
+        const std::exception_ptr nothing = co_await error_of(loop.create_server(factory, ServerOptions()));
+        CHECK(error_text(nothing) == "ValueError: create_server: neither host and port nor sock were specified");
+        for (Server* server : {&plain, &streams, &vector}) {
+            server->close();
+            co_await server->wait_closed();
+        }
     });
 }
 

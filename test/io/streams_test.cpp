@@ -87,6 +87,56 @@ TEST_CASE("readexactly at the end of the stream throws what was there") {
     });
 }
 
+TEST_CASE("readexactly of a negative number is a ValueError") {
+    run_simulated([]() -> Coro<> {
+        StreamReader reader(1000);
+        const int length = 3;
+        CHECK(error_of_call([&] { (void)reader.readexactly(static_cast<std::size_t>(length - 4)); }) ==
+              "ValueError: readexactly size can not be less than zero");
+        co_return;
+    });
+}
+
+TEST_CASE("an error that comes behind what a read waits for is the next read's") {
+    run_simulated([]() -> Coro<> {
+        StreamReader reader(1000);
+        Task<Bytes> waiting = create_task(reader.readexactly(4));
+        co_await sleep(0s);
+        reader.feed_data("data");
+        reader.set_exception(ValueError("later"));
+        const Bytes data = co_await waiting;
+        CHECK(data == "data");
+        const std::string next = co_await ending(reader.read(1));
+        CHECK(next == "ValueError");
+    });
+}
+
+TEST_CASE("readuntil: of separators that end together the shortest decides about the limit, in any order") {
+    run_simulated([]() -> Coro<> {
+        for (int order = 0; order < 2; ++order) {
+            StreamReader reader(3);
+            reader.feed_data("some dataA");
+            Coro<Bytes> reading =
+                order == 0 ? reader.readuntil({"ome dataA", "A"}) : reader.readuntil({"A", "ome dataA"});
+            const std::string over = co_await ending(std::move(reading));
+            CHECK(over == "LimitOverrunError");
+        }
+    });
+}
+
+TEST_CASE("what the application tells a reader is not how its connection ended") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.reader.set_exception(ValueError("mine"));
+        const std::string read = co_await ending(ends.reader.read(1));
+        CHECK(read == "ValueError");
+        ends.writer.close();
+        const std::string closed = co_await ending(ends.writer.wait_closed());
+        CHECK(closed == "ok");
+        co_await finish(ends);
+    });
+}
+
 TEST_CASE("readexactly is not bounded by the limit") {
     run_on_each_backend([]() -> Coro<> {
         Ends ends = co_await connect_ends(16);
@@ -250,6 +300,26 @@ TEST_CASE("rule 101: the connection's own error is raised by drain and by reads,
         CHECK(drained == "ConnectionResetError");
         CHECK(read == "ConnectionResetError");
         CHECK(error_type(ends.reader.exception()) == "ConnectionResetError");
+        co_await finish(ends);
+    });
+}
+
+TEST_CASE(
+    "rule 101: a drain that meets the end of the connection is ConnectionResetError, a later one the error itself") {
+    run_on_each_backend([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        ends.peer_writer.transport().pause_reading();
+        ends.writer.write("unread by the peer");
+        co_await sleep(5ms);
+        ends.writer.write("and more");
+        ends.peer_writer.transport().abort();
+        co_await sleep(5ms);
+        for (int i = 0; i < 100 && !ends.writer.is_closing(); ++i) {
+            ends.writer.write("x");
+            co_await sleep(1ms);
+        }
+        const std::exception_ptr error = co_await error_of(ends.writer.drain());
+        CHECK(error_type(error) == "ConnectionResetError");
         co_await finish(ends);
     });
 }

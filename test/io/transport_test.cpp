@@ -307,6 +307,50 @@ TEST_CASE("addresses of both ends agree, and get_extra_info has them as text") {
     });
 }
 
+TEST_CASE("the addresses of a connection are known after its end, also if it was reset") {
+    run_on_each_backend([]() -> Coro<> {
+        std::optional<Address> seen_at_end;
+        std::shared_ptr<Transport> kept;
+        Pair pair = co_await connect_pair(
+            [&](Recorder& client) { client.on_made = [&](Recorder& self) { kept = self.transport; }; });
+        const auto peername = kept->peername();
+        const auto sockname = kept->sockname();
+        pair.peer->transport->pause_reading();
+        kept->write("unread by the peer");
+        co_await sleep(5ms);
+        kept->write("and more");
+        pair.peer->transport->abort();
+        co_await pair.client->lost;
+        co_await sleep(0s);
+        CHECK(pair.client->trace.text() == "made lost-ConnectionResetError");
+        REQUIRE(peername);
+        CHECK(kept->peername() == peername);
+        CHECK(kept->sockname() == sockname);
+        CHECK(kept->get_extra_info("peername") == peername->to_string());
+        CHECK(kept->fileno() == -1);
+        co_await finish(pair);
+    });
+}
+
+TEST_CASE("an exception of connection_made is reported with the name of the call") {
+    run_on_each_backend([]() -> Coro<> {
+        Reports reports(get_running_loop());
+        const Setup throws = [](Recorder& peer) {
+            peer.on_made = [](Recorder& self) {
+                self.made.set_result();
+                throw ValueError("made");
+            };
+        };
+        Pair pair = co_await connect_pair(Setup(), throws);
+        while (reports.size() == 0)
+            co_await sleep(1ms);
+        CHECK(reports[0].message == "Exception in callback protocol.connection_made()");
+        CHECK(reports[0].protocol.ends_with("Recorder>"));
+        co_await finish(pair);
+        get_running_loop().set_exception_handler(nullptr);
+    });
+}
+
 TEST_CASE("set_protocol takes effect with the next data") {
     run_on_each_backend([]() -> Coro<> {
         Pair pair = co_await connect_pair();

@@ -133,7 +133,7 @@ TEST_CASE("abort drops what is buffered; sending after the end is silent") {
         CHECK(lines.size() == 1);
         loop.set_logger(nullptr);
         CHECK(transport->fileno() == -1);
-        CHECK_FALSE(transport->sockname());
+        CHECK(transport->sockname() == Address::local({}));
     });
 }
 

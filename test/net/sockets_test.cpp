@@ -116,7 +116,7 @@ TEST_CASE("sock_connect: refused by name, and to a Unix socket whose queue is fu
         const Descriptor socket = tcp_socket();
         const std::exception_ptr refused = co_await error_of(loop.sock_connect(socket.get(), address_of(name)));
         CHECK(error_text(refused).starts_with("ConnectionRefusedError: Connect call failed 127.0.0.1:"));
-        Server server = co_await start_unix_server(echo_stream, path, ServerOptions().backlog(1).start_serving(false));
+        Descriptor listener = full_listener(path);
         std::vector<Descriptor> sockets;
         std::vector<Task<>> connecting;
         for (int i = 0; i < 5; ++i) {
@@ -125,7 +125,7 @@ TEST_CASE("sock_connect: refused by name, and to a Unix socket whose queue is fu
         }
         co_await turns(5);
         CHECK_FALSE(connecting.back().done());
-        co_await server.start_serving();
+        Server server = co_await start_unix_server(echo_stream, "", ServerOptions().sock(listener.take()));
         for (auto& task : connecting)
             co_await task;
         co_await loop.sock_sendall(sockets.back().get(), "in");

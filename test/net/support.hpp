@@ -35,6 +35,17 @@ inline std::pair<Descriptor, Descriptor> socket_pair(int type = SOCK_STREAM) {
     return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
+/// A Unix socket that listens, and whose queue is full at once.
+inline Descriptor full_listener(const std::string& path) {
+    Descriptor listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    path.copy(name.sun_path, sizeof name.sun_path - 1);
+    REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
+    REQUIRE(::listen(listener.get(), 1) == 0);
+    return listener;
+}
+
 /// The descriptors of this process.
 inline std::size_t open_descriptors() {
     std::size_t count = 0;

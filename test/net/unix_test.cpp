@@ -326,6 +326,27 @@ TEST_CASE("options that mean nothing for a Unix socket are refused by name") {
     });
 }
 
+TEST_CASE("sockets of another kind are refused, by Unix functions and by TCP's") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const auto socket_of = [](int family, int type) { return ::socket(family, type | SOCK_CLOEXEC, 0); };
+        const auto factory = [] { return std::make_shared<Protocol>(); };
+        const Descriptor inet(socket_of(AF_INET, SOCK_STREAM));
+        const std::string client = co_await ending(open_unix_connection("", ConnectionOptions().sock(inet.get())));
+        CHECK(client == "ValueError");
+        const std::string server =
+            co_await ending(start_unix_server(echo_stream, "", ServerOptions().sock(inet.get())));
+        CHECK(server == "ValueError");
+        CHECK(::fcntl(inet.get(), F_GETFD) >= 0);  // it stays the caller's
+        const std::string udp =
+            co_await ending(loop.create_server(factory, ServerOptions().sock(socket_of(AF_INET, SOCK_DGRAM))));
+        CHECK(udp == "ValueError");
+        const std::string datagrams =
+            co_await ending(start_unix_server(echo_stream, "", ServerOptions().sock(socket_of(AF_UNIX, SOCK_DGRAM))));
+        CHECK(datagrams == "ValueError");
+    });
+}
+
 TEST_CASE("a directory that may not be written: PermissionError") {
     if (::geteuid() == 0) {
         // Nothing is forbidden to root: a directory that is none gives the same kind of error.
@@ -347,7 +368,7 @@ TEST_CASE("connecting waits while the listener's queue is full, and can be cance
     const TemporaryDirectory directory;
     const std::string path = directory / "full";
     run_real([path]() -> Coro<> {
-        Server server = co_await start_unix_server(echo_stream, path, ServerOptions().backlog(1).start_serving(false));
+        Descriptor listener = full_listener(path);
         const std::size_t before = open_descriptors();
         std::vector<Task<std::pair<StreamReader, StreamWriter>>> clients;
         for (int i = 0; i < 6; ++i)
@@ -358,7 +379,7 @@ TEST_CASE("connecting waits while the listener's queue is full, and can be cance
         const std::string cancelled = co_await ending(clients.back());
         CHECK(cancelled == "CancelledError");
         clients.pop_back();
-        co_await server.start_serving();
+        Server server = co_await start_unix_server(echo_stream, "", ServerOptions().sock(listener.take()));
         for (auto& client : clients) {
             auto [reader, writer] = co_await client;
             const std::string back = co_await ask_for_echo(reader, writer, "in");

@@ -309,6 +309,37 @@ TEST_CASE("rule 118: a subprocess's protocol is called in the context of who sta
     });
 }
 
+TEST_CASE("a subprocess's protocol has three pipes whatever other options are given; the arguments may be a list") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const auto factory = [] { return std::make_shared<SubprocessProtocol>(); };
+        const auto pipes_of = [](const std::shared_ptr<SubprocessTransport>& transport) {
+            std::string pipes;
+            for (int fd : {0, 1, 2})
+                pipes += transport->get_pipe_transport(fd) ? 'p' : '-';
+            return pipes;
+        };
+        auto [exec, one] = co_await loop.subprocess_exec(factory, "true", SubprocessOptions().cwd("/"));
+        CHECK(pipes_of(exec) == "ppp");
+        auto [shell, two] =
+            co_await loop.subprocess_shell(factory, "true", SubprocessOptions().stdout(DEVNULL).cwd("/"));
+        CHECK(pipes_of(shell) == "p-p");
+        auto starting = loop.subprocess_exec(factory, {"sh", "-c", "exit 3"});  // g++ 12: not in the co_await
+        auto [list, three] = co_await std::move(starting);
+        CHECK(pipes_of(list) == "ppp");
+        const int status = co_await list->wait();
+        CHECK(status == 3);
+        Coro<Process> other_starting = create_subprocess_exec({"sh", "-c", "exit 4"});
+        Process plain = co_await std::move(other_starting);
+        const int other = co_await plain.wait();
+        CHECK(other == 4);
+        co_await exec->wait();
+        co_await shell->wait();
+        for (const auto& transport : {exec, shell, list})
+            transport->close();
+    });
+}
+
 TEST_CASE("what a subprocess's protocol throws is reported, and all of it is called still") {
     class Throwing : public SubprocessProtocol {
     public:

@@ -181,9 +181,12 @@ TEST_CASE("TLS: clients that send plain text, garbage or nothing do not reach th
         ServerOptions options;
         options.tls(server_tls()).tls_handshake_timeout(5s);
         Server server = co_await start_server(handler, "127.0.0.1", 80, options);
-        std::vector<std::string> logged;
+        std::vector<std::string> told;
         loop.set_debug(true);
-        loop.set_logger([&](std::string_view line) { logged.emplace_back(line); });
+        loop.set_exception_handler([&](EventLoop&, const ExceptionContext& context) {
+            CHECK(context.message == "Error on transport creation for incoming connection");
+            told.push_back(error_text(context.exception));
+        });
         for (const char* text : {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01garbage, and more of it"}) {
             auto [reader, writer] = co_await open_connection("127.0.0.1", 80);
             writer.write(text);
@@ -201,11 +204,10 @@ TEST_CASE("TLS: clients that send plain text, garbage or nothing do not reach th
         co_await server.wait_closed();
         loop.set_debug(false);
         CHECK(connections == 0);
-        std::string all;
-        for (const std::string& line : logged)
-            all += line + "\n";
-        CHECK(all.find("TLS handshake failed: http request") != std::string::npos);
-        CHECK(all.find("longer than 5.0 seconds") != std::string::npos);
+        loop.set_exception_handler(nullptr);
+        REQUIRE(told.size() == 3);
+        CHECK(told[0].find("TLS handshake failed: http request") != std::string::npos);
+        CHECK(told[2].find("longer than 5.0 seconds") != std::string::npos);
     });
 }
 
@@ -325,6 +327,57 @@ TEST_CASE("TLS: a connection that ends without close_notify is an error of its o
         CHECK(error_type(seen) == "TlsEofError");
         CHECK(error_text(seen).find("truncated") != std::string::npos);
         plain->abort();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: a peer that ends its direction without close_notify still gets what was written") {
+    run_real([]() -> Coro<> {
+        const std::string much(4'000'000, 'x');
+        std::exception_ptr seen;
+        const auto handler = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            (void)co_await reader.readexactly(4);
+            writer.write(much);
+            seen = co_await error_of(reader.read(-1));
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        auto [reader, writer, plain] = co_await open_upgraded(server.sockets().front().port());
+        writer.write("ping");
+        plain->write_eof();
+        const Bytes all = co_await reader.readexactly(much.size());
+        CHECK(all == much);
+        while (!seen)
+            co_await sleep(1ms);
+        CHECK(error_type(seen) == "TlsEofError");
+        plain->abort();
+        co_await close_server(server);
+    });
+}
+
+TEST_CASE("TLS: without a name to check none is asked for") {
+    run_on_each_backend([]() -> Coro<> {
+        std::string asked = "?";
+        const auto handler = [&](StreamReader reader, StreamWriter writer) -> Coro<> {
+            asked = writer.tls_info()->server_name;
+            co_await tls_echo(reader, writer);
+        };
+        Server server = co_await start_server(handler, "127.0.0.1", 0, ServerOptions().tls(server_tls()));
+        const int port = server.sockets().front().port();
+        TlsContext trusting = client_tls();
+        trusting.check_hostname(false);
+        auto [reader, writer] =
+            co_await open_connection("localhost", port, ConnectionOptions().tls(trusting).server_hostname(""));
+        const std::string answer = co_await echo_of(reader, writer, "hello");
+        CHECK(answer == "hello");
+        CHECK(asked.empty());
+        writer.close();
+        co_await writer.wait_closed();
+        const std::string checked = co_await ending(
+            open_connection("localhost", port, ConnectionOptions().tls(client_tls()).server_hostname("")));
+        CHECK(checked == "ValueError");
+        const std::string plain =
+            co_await ending(open_connection("localhost", port, ConnectionOptions().server_hostname("")));
+        CHECK(plain == "ValueError");
         co_await close_server(server);
     });
 }

@@ -1,6 +1,8 @@
 #include <weft/io/connection.hpp>
 
+#include <weft/io/descriptor.hpp>
 #include <weft/io/resolver.hpp>
+#include <weft/io/socket_name.hpp>
 #include <weft/io/socket_transport.hpp>
 #include <weft/io/tls_layer.hpp>
 #include <weft/tasks/shield.hpp>
@@ -188,13 +190,24 @@ Coro<SocketRef> connect_any(std::string host, int port, ConnectionOptions option
     throw_combined(errors);
 }
 
+void check_unix_socket(int fd) {
+    SocketName name;
+    if (::getsockname(fd, name.data(), name.size_address()) != 0)
+        throw_os_error(last_error(), "file descriptor " + std::to_string(fd));
+    if (name.data()->sa_family != AF_UNIX)
+        throw ValueError("a Unix socket was expected: file descriptor " + std::to_string(fd));
+}
+
 Coro<SocketRef> connect_unix(std::string path, ConnectionOptions options) {
     if (path.empty() == !options.sock())
         throw ValueError(path.empty() ? "no path and sock were specified"
                                       : "path and sock can not be specified at the same time");
     options.check_unix();
     Network& network = get_running_loop().backend().network();
-    if (options.sock()) co_return network.adopt_stream(*options.sock());
+    if (options.sock()) {
+        check_unix_socket(*options.sock());
+        co_return network.adopt_stream(*options.sock());
+    }
     if (options.local_addr() && options.local_addr()->family() != Family::local)
         throw ValueError("the local address of a Unix socket is a path, not " + options.local_addr()->to_string());
     co_return co_await network.connect(Address::local(std::move(path)), options.local_addr());
@@ -205,18 +218,17 @@ Coro<SocketRef> adopt_accepted(int fd) {
 }
 
 std::optional<TlsParameters> tls_parameters(const ConnectionOptions& options, const std::optional<std::string>& host) {
-    const std::string& name = options.server_hostname();
+    const std::optional<std::string>& name = options.server_hostname();
     options.check_tls();
     if (!options.tls()) {
-        if (!name.empty()) throw ValueError("server_hostname is only meaningful with tls");
+        if (name) throw ValueError("server_hostname is only meaningful with tls");
         return std::nullopt;
     }
     TlsParameters tls;
     tls.context = options.tls();
     tls.server_side = !host;
-    if (host) tls.server_hostname = name.empty() ? *host : name;
-    if (host && tls.server_hostname.empty())
-        throw ValueError("You must set server_hostname when using tls without a host");
+    if (host) tls.server_hostname = name.value_or(*host);
+    if (host && !name && host->empty()) throw ValueError("You must set server_hostname when using tls without a host");
     tls.handshake_timeout = options.tls_handshake_timeout();
     tls.shutdown_timeout = options.tls_shutdown_timeout();
     check_tls_parameters(tls);

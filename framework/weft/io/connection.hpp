@@ -54,7 +54,8 @@ public:
     /// Speaks TLS; see io/tls.hpp.
     ConnectionOptions& tls(TlsContext value) & { return tls_ = std::move(value), *this; }
     ConnectionOptions&& tls(TlsContext value) && { return std::move(tls(std::move(value))); }
-    /// The name that the server's certificate must have, and that the server is asked for; default: the host.
+    /// The name that the server's certificate must have, and that the server is asked for; default: the host. An empty
+    /// one asks for none, which the context must allow (check_hostname(false)).
     ConnectionOptions& server_hostname(std::string value) & { return server_hostname_ = std::move(value), *this; }
     ConnectionOptions&& server_hostname(std::string value) && { return std::move(server_hostname(std::move(value))); }
     /// Default 60 s; must be positive. A handshake that takes longer is a ConnectionAbortedError.
@@ -87,7 +88,7 @@ public:
     }
     /// ValueError for what means nothing without tls().
     void check_tls() const { detail::check_tls_options(tls_, tls_handshake_timeout_, tls_shutdown_timeout_); }
-    const std::string& server_hostname() const noexcept { return server_hostname_; }
+    const std::optional<std::string>& server_hostname() const noexcept { return server_hostname_; }
     std::optional<int> sock() const noexcept { return sock_; }
     std::optional<Duration> happy_eyeballs_delay() const noexcept { return happy_eyeballs_delay_; }
     std::size_t interleave() const noexcept { return interleave_.value_or(happy_eyeballs_delay_ ? 1 : 0); }
@@ -100,7 +101,7 @@ private:
     TlsContext tls_;
     std::optional<Duration> tls_handshake_timeout_;
     std::optional<Duration> tls_shutdown_timeout_;
-    std::string server_hostname_;
+    std::optional<std::string> server_hostname_;
     std::optional<int> sock_;
     std::optional<Duration> happy_eyeballs_delay_;
     std::optional<std::size_t> interleave_;

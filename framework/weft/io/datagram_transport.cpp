@@ -38,7 +38,9 @@ std::shared_ptr<SocketDatagramTransport> SocketDatagramTransport::open(EventLoop
         loop.schedule_internal([transport] {
             if (!transport->protocol_) return;
             transport->connected_ = true;
-            transport->protocol_->connection_made(std::shared_ptr<DatagramTransport>(transport));
+            transport->call_protocol("Exception in callback protocol.connection_made()", [&transport] {
+                transport->protocol_->connection_made(std::shared_ptr<DatagramTransport>(transport));
+            });
         });
         loop.schedule_internal([transport] {
             if (!transport->closing_) transport->socket_->start_receiving();
@@ -221,6 +223,7 @@ void SocketDatagramTransport::run() {
 void SocketDatagramTransport::connection_lost() {
     const std::shared_ptr<DatagramProtocol> protocol = std::move(protocol_);
     const DatagramRef socket = std::move(socket_);
+    if (socket) own_ = socket->local_address();
     IoRegistry::of(loop_).remove(*this);
     // KeyboardInterrupt may leave the callback: the socket is closed first.
     if (socket) socket->close();
@@ -232,7 +235,7 @@ std::optional<Address> SocketDatagramTransport::peername() const {
     return peer_;
 }
 std::optional<Address> SocketDatagramTransport::sockname() const {
-    return socket_ ? socket_->local_address() : std::nullopt;
+    return socket_ ? socket_->local_address() : own_;
 }
 
 }  // namespace io

@@ -76,6 +76,7 @@ private:
     EventLoop& loop_;
     DatagramRef socket_;
     const std::optional<Address> peer_;  // it is connected
+    std::optional<Address> own_;         // once it is closed
     const std::optional<Address> to_;    // where it sends otherwise, if it is not told
     std::shared_ptr<DatagramProtocol> protocol_;
     detail::ContextSlot context_ = detail::ContextSlot::copy_of_current();  // of who opened it

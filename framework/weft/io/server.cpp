@@ -13,7 +13,7 @@ namespace weft {
 
 namespace io {
 
-void ServerState::listen(const std::vector<Address>& addresses, const ListenOptions& options) {
+void ServerState::bind(const std::vector<Address>& addresses, const ListenOptions& options) {
     std::exception_ptr passed_over;
     for (const Address& address : addresses) {
         try {
@@ -30,7 +30,7 @@ void ServerState::listen(const std::vector<Address>& addresses, const ListenOpti
     IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
 }
 
-void ServerState::listen_on(int fd, const ListenOptions& options) {
+void ServerState::take_over(int fd, const ListenOptions& options) {
     listeners_.push_back(loop_.backend().network().adopt_listener(fd, options, *this));
     IoRegistry::of(loop_).add(detail::Ref<ServerState>(this));
 }
@@ -38,8 +38,13 @@ void ServerState::listen_on(int fd, const ListenOptions& options) {
 void ServerState::start_serving() {
     if (serving_ || closed_) return;
     serving_ = true;
-    for (auto& listener : listeners_)
-        listener->start();
+    try {
+        for (auto& listener : listeners_)
+            listener->start();
+    } catch (...) {
+        close();
+        throw;
+    }
 }
 
 void ServerState::on_accept(SocketRef socket) {
@@ -227,9 +232,9 @@ Coro<detail::Ref<ServerState>> start_server_on(std::vector<Address> addresses, P
     auto state =
         detail::Ref<ServerState>::adopt(new ServerState(get_running_loop(), std::move(factory), std::move(tls)));
     if (options.sock())
-        state->listen_on(*options.sock(), listen_options(options));
+        state->take_over(*options.sock(), listen_options(options));
     else
-        state->listen(addresses, listen_options(options));
+        state->bind(addresses, listen_options(options));
     if (options.start_serving()) {
         state->start_serving();
         // As asyncio: the backend starts in the loop's next poll.
@@ -259,7 +264,10 @@ Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::st
                                       : "path and sock can not be specified at the same time");
     options.check_unix();
     std::vector<Address> addresses;
-    addresses.push_back(Address::local(std::move(path)));
+    if (options.sock())
+        check_unix_socket(*options.sock());
+    else
+        addresses.push_back(Address::local(std::move(path)));
     co_return co_await start_server_on(std::move(addresses), std::move(factory), options);
 }
 

@@ -39,7 +39,7 @@ public:
     /// Only this family; default both.
     ServerOptions& family(Family value) & { return family_ = value, *this; }
     ServerOptions&& family(Family value) && { return std::move(family(value)); }
-    /// False: accept only after start_serving() or serve_forever(); default true.
+    /// False: listen and accept only after start_serving() or serve_forever(); default true.
     ServerOptions& start_serving(bool value) & { return start_serving_ = value, *this; }
     ServerOptions&& start_serving(bool value) && { return std::move(start_serving(value)); }
     /// Unix servers: the socket's file is removed on close(), if it is still this server's; default true.
@@ -127,10 +127,11 @@ public:
         if (--refs_ == 0) delete this;
     }
 
-    /// Listens on those of the addresses that this machine has; OSError if it has none of them, or if one cannot be
-    /// had for another reason.
-    void listen(const std::vector<Address>& addresses, const ListenOptions& options);
-    void listen_on(int fd, const ListenOptions& options);
+    /// Binds to those of the addresses that this machine has; OSError if it has none of them, or if one cannot be had
+    /// for another reason.
+    void bind(const std::vector<Address>& addresses, const ListenOptions& options);
+    void take_over(int fd, const ListenOptions& options);
+    /// Listens. OSError, and the server is closed.
     void start_serving();
     void close();
     bool is_serving() const noexcept { return serving_; }
@@ -173,6 +174,8 @@ private:
 /// Listens on every address of every host; "" is every interface.
 Coro<detail::Ref<ServerState>> make_server(ProtocolFactory factory, std::vector<std::string> hosts, int port,
                                            ServerOptions options);
+/// ValueError unless it is a Unix socket; OSError for a descriptor that is none. It stays the caller's.
+void check_unix_socket(int fd);
 /// Listens on a Unix socket.
 Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::string path, ServerOptions options);
 
@@ -187,7 +190,7 @@ public:
     void close() { state_->close(); }
     /// Waits until the server is closed and its last connection is gone.
     Coro<> wait_closed() { return state_->wait_closed(); }
-    /// Starts accepting, if it was made with start_serving(false).
+    /// Starts to listen and accept, if it was made with start_serving(false). OSError if that fails.
     Coro<> start_serving();
     /// Accepts until the task is cancelled; then closes and waits for the connections.
     Coro<> serve_forever() { return state_->serve_forever(); }
@@ -225,8 +228,24 @@ Coro<Server> EventLoop::create_server(F protocol_factory, std::vector<std::strin
     co_return Server(std::move(state));
 }
 template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, std::vector<std::string> hosts, int port) {
+    return create_server(std::move(protocol_factory), std::move(hosts), port, ServerOptions());
+}
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, std::initializer_list<const char*> hosts, int port,
+                                      ServerOptions options) {
+    return create_server(std::move(protocol_factory), std::vector<std::string>(hosts.begin(), hosts.end()), port,
+                         std::move(options));
+}
+template <class F>
+Coro<Server> EventLoop::create_server(F protocol_factory, std::initializer_list<const char*> hosts, int port) {
+    return create_server(std::move(protocol_factory), hosts, port, ServerOptions());
+}
+template <class F>
 Coro<Server> EventLoop::create_server(F protocol_factory, ServerOptions options) {
-    return create_server(std::move(protocol_factory), std::string(), 0, std::move(options));
+    if (!options.sock()) throw ValueError("create_server: neither host and port nor sock were specified");
+    Server server = co_await create_server(std::move(protocol_factory), std::string(), 0, options);
+    co_return std::move(server);
 }
 /// Listens on a Unix socket (loop.create_unix_server); a path that starts with a zero byte is an abstract name. A
 /// socket file that is there already is replaced, anything else is an error. Never a path longer than 107 bytes:

@@ -73,7 +73,12 @@ std::shared_ptr<SocketTransport> SocketTransport::open(EventLoop& loop, SocketRe
         loop.schedule_internal([transport] {
             if (!transport->protocol_) return;
             transport->connected_ = true;
-            transport->protocol_->connection_made(transport);
+            detail::run_guarded([&] { transport->protocol_->connection_made(transport); },
+                                [&](const std::exception_ptr& error) {
+                                    report_error(transport->loop_, error,
+                                                 "Exception in callback protocol.connection_made()",
+                                                 type_of(transport->protocol_.get()), *transport);
+                                });
         });
         loop.schedule_internal([transport] { transport->start_reading(); });
         if (ready) loop.schedule_internal(std::move(ready));
@@ -190,8 +195,16 @@ void SocketTransport::on_data(std::span<const std::byte> data) {
 void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {
     while (!data.empty() && buffered_ && !paused_ && !closing_) {
         auto& protocol = static_cast<BufferedProtocol&>(*protocol_);
-        const std::span<std::byte> room = protocol.get_buffer(data.size());
-        if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+        std::span<std::byte> room;
+        detail::run_guarded(
+            [&] {
+                room = protocol.get_buffer(data.size());
+                if (room.empty()) throw RuntimeError("get_buffer() returned an empty buffer");
+            },
+            [&](std::exception_ptr error) {
+                fatal_error(std::move(error), "Fatal error: protocol.get_buffer() call failed.");
+            });
+        if (closing_) return;
         const std::size_t count = std::min(room.size(), data.size());
         std::memcpy(room.data(), data.data(), count);
         data = data.subspan(count);
@@ -440,8 +453,19 @@ void SocketTransport::connection_lost(std::exception_ptr error) {
                         });
 }
 
+/// For who logs the connection afterwards.
+void SocketTransport::keep_names() noexcept {
+    if (!socket_) return;
+    try {
+        extras().names = std::make_unique<const Names>(Names{socket_->remote_address(), socket_->local_address()});
+    } catch (const std::bad_alloc&) {
+        // Then it has none.
+    }
+}
+
 void SocketTransport::forget_connection() noexcept {
     const std::shared_ptr<BaseProtocol> protocol = std::move(protocol_);
+    keep_names();
     if (socket_) socket_->close();
     socket_ = nullptr;
     if (const auto server = std::move(server_)) server->detach();
@@ -458,9 +482,11 @@ std::shared_ptr<Transport> SocketTransport::client_of(const ServerState& server)
 }
 
 std::optional<Address> SocketTransport::peername() const {
+    if (extras_ && extras_->names) return extras_->names->peer;
     return socket_ ? socket_->remote_address() : std::nullopt;
 }
 std::optional<Address> SocketTransport::sockname() const {
+    if (extras_ && extras_->names) return extras_->names->own;
     return socket_ ? socket_->local_address() : std::nullopt;
 }
 

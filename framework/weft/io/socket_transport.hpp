@@ -102,10 +102,15 @@ private:
         std::size_t sent = 0;  // so many of data are gone
     };
 
+    struct Names {
+        std::optional<Address> peer;
+        std::optional<Address> own;
+    };
     /// What few connections have.
     struct Extras : detail::Pooled {
         std::unique_ptr<Bytes> kept;  // what was read and its protocol, which paused, did not take
         FileTransfer* transfer = nullptr;
+        std::unique_ptr<const Names> names;  // of a connection that is lost
         std::size_t high_water = constants::write_high_water;
         std::size_t low_water = constants::write_high_water / 4;
     };
@@ -134,6 +139,7 @@ private:
     void force_close(std::exception_ptr error);
     void schedule_connection_lost(std::exception_ptr error) noexcept;
     void connection_lost(std::exception_ptr error);
+    void keep_names() noexcept;
     void forget_connection() noexcept;
 
     EventLoop& loop_;

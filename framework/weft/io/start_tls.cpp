@@ -47,7 +47,7 @@ std::shared_ptr<io::TlsLayer> put_tls_on(const std::shared_ptr<Transport>& lower
     return layer;
 }
 
-Coro<> shake_hands(std::shared_ptr<Transport> lower, Future<> ready) {
+Coro<> shake_hands(std::shared_ptr<Transport> layer, Future<> ready) {
     std::exception_ptr cancelled;
     try {
         co_await ready;
@@ -55,7 +55,7 @@ Coro<> shake_hands(std::shared_ptr<Transport> lower, Future<> ready) {
         cancelled = std::current_exception();
     }
     if (!cancelled) co_return;
-    lower->abort();
+    layer->abort();
     std::rethrow_exception(cancelled);
 }
 
@@ -85,7 +85,7 @@ Coro<std::shared_ptr<Transport>> EventLoop::start_tls(std::shared_ptr<Transport>
     io::TlsParameters tls = parameters_of(std::move(context), options);
     Future<> ready = create_future<void>();
     std::shared_ptr<Transport> layer = put_tls_on(transport, std::move(protocol), std::move(tls), Bytes(), ready);
-    co_await shake_hands(std::move(transport), std::move(ready));
+    co_await shake_hands(layer, std::move(ready));
     co_return std::move(layer);
 }
 
@@ -112,7 +112,7 @@ Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
     if (begun) state->discard(SIZE_MAX);
     if (state->reading_paused()) layer->pause_reading();
     state->set_transport(layer);
-    co_await shake_hands(plain, std::move(ready));
+    co_await shake_hands(layer, std::move(ready));
 }
 
 }  // namespace weft

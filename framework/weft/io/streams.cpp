@@ -25,6 +25,7 @@ void StreamState::connection_made(std::shared_ptr<Transport> transport) {
 
 void StreamState::connection_lost(std::exception_ptr error) {
     lost_ = true;
+    lost_by_error_ = error != nullptr;
     if (error)
         set_exception(error);
     else
@@ -45,7 +46,7 @@ Coro<> StreamState::wait_closed() {
         closed_waiters_->push_back(waiter);
         co_await waiter;
     }
-    rethrow_exception();
+    if (lost_by_error_) rethrow_exception();
 }
 
 // Reading
@@ -191,9 +192,9 @@ void DrainWait::await_resume() {
     else
         end_wait();
     if (!state_->lost()) return;
-    state_->rethrow_exception();
     // As in asyncio: who waited when the connection ended in order is let go, who comes later is told.
     if (yielded_) throw ConnectionResetError("Connection lost");
+    state_->rethrow_exception();
 }
 
 // Opening
@@ -300,7 +301,10 @@ Match find_first(std::string_view text, const std::vector<std::string>& separato
     Match best(std::string_view::npos, std::string_view::npos);
     for (const std::string& separator : separators) {
         const std::size_t at = text.find(separator, from);
-        if (at != std::string_view::npos && at + separator.size() < best.end) best = Match(at, at + separator.size());
+        if (at == std::string_view::npos) continue;
+        const std::size_t end = at + separator.size();
+        // Of those that end together the shortest, with which most comes before it.
+        if (end < best.end || (end == best.end && at > best.begin)) best = Match(at, end);
     }
     return best;
 }

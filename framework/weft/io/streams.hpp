@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -127,9 +128,10 @@ private:
     std::exception_ptr error_;
     std::unique_ptr<std::vector<Future<>>> closed_waiters_;
     std::uint32_t handles_ = 0;
-    std::uint32_t writers_ : 28 = 0;
+    std::uint32_t writers_ : 27 = 0;
     bool eof_ : 1 = false;
     bool lost_ : 1 = false;
+    bool lost_by_error_ : 1 = false;
     bool paused_ : 1 = false;
     bool writing_paused_ : 1 = false;
 };
@@ -161,7 +163,8 @@ protected:
     void finish() {
         if (state_->wait_ == this) state_->clear_wait();
         end_wait();
-        state_->rethrow_exception();
+        // An error that came behind what was waited for is the next read's.
+        if (!was_woken() || state_->available() < need_) state_->rethrow_exception();
     }
     StreamRef state_;
 
@@ -235,8 +238,12 @@ public:
     /// 1 to `count` bytes as soon as there are any, empty at the end of the stream; 0 gives empty at once; negative
     /// reads everything until the end. Throws the connection's error. RuntimeError if another coroutine reads.
     io::Read read(std::ptrdiff_t count = -1) { return io::Read(state_, count); }
-    /// Exactly `count` bytes. IncompleteReadError (with what was there) if the stream ends first.
-    io::ReadExactly readexactly(std::size_t count) { return io::ReadExactly(state_, count); }
+    /// Exactly `count` bytes. IncompleteReadError (with what was there) if the stream ends first; ValueError for a
+    /// negative number.
+    io::ReadExactly readexactly(std::size_t count) {
+        if (count > PTRDIFF_MAX) throw ValueError("readexactly size can not be less than zero");
+        return io::ReadExactly(state_, count);
+    }
     /// Up to and with '\n'; what is left at the end of the stream. ValueError if the line is longer than the limit: it
     /// is dropped, or, if its end has not arrived, all that is buffered is.
     Coro<Bytes> readline();
@@ -245,6 +252,9 @@ public:
     Coro<Bytes> readuntil(std::string separator = "\n");
     /// Up to the first of several separators (the one that ends first).
     Coro<Bytes> readuntil(std::vector<std::string> separators);
+    Coro<Bytes> readuntil(std::initializer_list<const char*> separators) {
+        return readuntil(std::vector<std::string>(separators.begin(), separators.end()));
+    }
     /// The next line with its '\n', or nothing at the end of the stream: `while (auto line = co_await reader.next())`
     /// (asyncio's `async for line in reader`). Errors as readline().
     Coro<std::optional<Bytes>> next();
@@ -299,6 +309,9 @@ public:
     void write(std::string_view text) { transport().write(text); }
     void writelines(const std::vector<Bytes>& lines);
     void writelines(const std::vector<std::string>& lines);
+    void writelines(std::initializer_list<const char*> lines) {
+        writelines(std::vector<std::string>(lines.begin(), lines.end()));
+    }
     /// Waits until the buffer is small enough to write more; at once if it is. ConnectionResetError once the
     /// connection is lost, else the connection's own error. Any number of coroutines may wait.
     io::DrainWait drain() { return io::DrainWait(state_); }
@@ -401,6 +414,12 @@ template <class F>
     requires std::is_invocable_v<F&, StreamReader, StreamWriter>
 Coro<Server> start_server(F handler, std::vector<std::string> hosts, int port, ServerOptions options = {}) {
     return io::start_stream_server(io::make_connected(std::move(handler)), std::move(hosts), port, options);
+}
+
+template <class F>
+    requires std::is_invocable_v<F&, StreamReader, StreamWriter>
+Coro<Server> start_server(F handler, std::initializer_list<const char*> hosts, int port, ServerOptions options = {}) {
+    return start_server(std::move(handler), std::vector<std::string>(hosts.begin(), hosts.end()), port, options);
 }
 
 /// The same on a Unix socket (asyncio.start_unix_server); see loop.create_unix_server() for paths.

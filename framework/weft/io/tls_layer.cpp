@@ -296,9 +296,9 @@ bool TlsLayer::eof_received() {
              "TLS handshake failed");
     } else if (state_ == State::wrapped && !peer_closed_) {
         // Not what TLS allows: what was sent may have been cut by somebody else.
-        fail(std::make_exception_ptr(
-                 TlsEofError("TLS connection was truncated: the peer ended the connection without close_notify")),
-             "Fatal error on TLS transport");
+        fail_when_flushed(std::make_exception_ptr(TlsEofError(
+                              "TLS connection was truncated: the peer ended the connection without close_notify")),
+                          "Fatal error on TLS transport");
     } else if (state_ == State::flushing || state_ == State::shutting_down) {
         end_lower();
     }
@@ -521,12 +521,8 @@ std::exception_ptr TlsLayer::take_error(const char* what) noexcept {
 /// Ends the connection with `error`.
 void TlsLayer::fail(std::exception_ptr error, const char* message) {
     if (state_ >= State::failed) return;
-    report_end(loop_, error, message, type_of(protocol_.get()), *this);
-    timer_.cancel();
-    backlog_ = nullptr;
-    error_ = std::move(error);
     const bool shaking = state_ == State::handshaking;
-    state_ = State::failed;
+    note_failure(std::move(error), message);
     const auto lower = lower_;
     if (!lower) return;
     // The alert of a failed handshake should still arrive.
@@ -534,6 +530,33 @@ void TlsLayer::fail(std::exception_ptr error, const char* message) {
         lower->close();
     else
         lower->abort();
+}
+
+void TlsLayer::note_failure(std::exception_ptr error, const char* message) {
+    if (state_ == State::handshaking && server_side_ && announce_ && loop_.get_debug())
+        report_error(loop_, error, "Error on transport creation for incoming connection", type_of(protocol_.get()),
+                     *this);
+    else
+        report_end(loop_, error, message, type_of(protocol_.get()), *this);
+    timer_.cancel();
+    backlog_ = nullptr;
+    error_ = std::move(error);
+    state_ = State::failed;
+}
+
+/// The peer sends no more, but may still read: what was written goes first, within the time-out of the shutdown.
+void TlsLayer::fail_when_flushed(std::exception_ptr error, const char* message) {
+    note_failure(std::move(error), message);
+    try {
+        timer_ = loop_.call_later(shutdown_timeout_, [weak = weak_from_this()] {
+            const auto self = weak.lock();
+            if (self && self->lower_) self->lower_->abort();
+        });
+    } catch (...) {
+        lower_->abort();  // without a bound it is not waited for
+        return;
+    }
+    lower_->close();
 }
 
 void TlsLayer::connection_lost(std::exception_ptr error) {

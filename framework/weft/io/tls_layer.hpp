@@ -132,6 +132,8 @@ private:
     void send_backlog();
     void flush_outgoing();
     void fail(std::exception_ptr error, const char* message);
+    void note_failure(std::exception_ptr error, const char* message);
+    void fail_when_flushed(std::exception_ptr error, const char* message);
     std::exception_ptr take_error(const char* what) noexcept;
     void tell_ready(std::exception_ptr error);
     void resume_lower();

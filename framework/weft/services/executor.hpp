@@ -34,6 +34,17 @@
 
 namespace weft {
 
+namespace detail {
+
+template <class Result>
+constexpr void check_is_no_coroutine() {
+    static_assert(
+        !requires { typename std::decay_t<Result>::starts_when_awaited; },
+        "a thread runs plain functions: what a coroutine function returns would never be awaited there");
+}
+
+}  // namespace detail
+
 /// Something to do, once.
 class ExecutorJob {
 public:
@@ -129,6 +140,7 @@ template <class F, class... Args>
 class BoundJob final : public ExecutorJob {
 public:
     using Result = std::decay_t<std::invoke_result_t<F, Args...>>;
+    static constexpr bool checked = (check_is_no_coroutine<Result>(), true);
     template <class G, class... Given>
     explicit BoundJob(ConcurrentFuture<Result> future, G&& fn, Given&&... args)
         : future_(std::move(future)), fn_(std::forward<G>(fn)), args_(std::forward<Given>(args)...) {}

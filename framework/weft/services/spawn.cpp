@@ -118,12 +118,14 @@ void close_range_of(unsigned first, unsigned last, int report_fd) noexcept {
         }
         ::_exit(127);
     };
-    // Signals as a new program expects them. Handlers are the parent's: none may run here.
+    // Handlers are the parent's: none may run here. What is ignored stays so, for nohup(1), but for what languages and
+    // libraries ignore for themselves.
     struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
     for (int number = 1; number < NSIG; ++number) {
         struct sigaction current{};
         if (::sigaction(number, nullptr, &current) != 0 || current.sa_handler == SIG_DFL) continue;
+        if (current.sa_handler == SIG_IGN && number != SIGPIPE && number != SIGXFSZ) continue;
         ::sigaction(number, &standard, nullptr);
     }
     if (request.new_session && ::setsid() < 0) fail(Step::session, errno);

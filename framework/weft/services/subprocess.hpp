@@ -6,8 +6,8 @@
 //     int status = *process.returncode();                                // 0; -9 if it was killed
 //
 // A program that cannot be started is an OSError at the call: FileNotFoundError, PermissionError, and so on, with its
-// name. The child has no descriptors but those it was given, no blocked signals, and default actions for all of them.
-// It is reaped exactly once, when it ends. Closing the loop kills and reaps those that still run.
+// name. The child has no descriptors but those it was given, no blocked signals, and of the ignored ones all but
+// SIGPIPE. It is reaped exactly once, when it ends. Closing the loop kills and reaps those that still run.
 //
 // An application may put a service of its own before the first process:
 //
@@ -21,6 +21,7 @@
 #include <weft/loop/service.hpp>
 
 #include <cstddef>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -60,7 +61,7 @@ inline constexpr Stdio DEVNULL{Stdio::Kind::null};
 class SubprocessOptions {
 public:
     SubprocessOptions() = default;
-    /// Default for all three: this program's.
+    /// Default for all three: this program's; of loop.subprocess_exec() and subprocess_shell(): PIPE.
     SubprocessOptions& stdin(Stdio value) & { return stdin_ = value, *this; }
     SubprocessOptions&& stdin(Stdio value) && { return std::move(stdin(value)); }
     SubprocessOptions& stdout(Stdio value) & { return stdout_ = value, *this; }
@@ -86,9 +87,15 @@ public:
     SubprocessOptions& limit(std::size_t value) & { return limit_ = value, *this; }
     SubprocessOptions&& limit(std::size_t value) && { return std::move(limit(value)); }
 
-    Stdio stdin() const noexcept { return stdin_; }
-    Stdio stdout() const noexcept { return stdout_; }
-    Stdio stderr() const noexcept { return stderr_; }
+    Stdio stdin() const noexcept { return stdin_.value_or(Stdio()); }
+    Stdio stdout() const noexcept { return stdout_.value_or(Stdio()); }
+    Stdio stderr() const noexcept { return stderr_.value_or(Stdio()); }
+    /// Pipes where nothing was said.
+    SubprocessOptions pipes_by_default() && {
+        for (std::optional<Stdio>* stream : {&stdin_, &stdout_, &stderr_})
+            if (!*stream) *stream = PIPE;
+        return std::move(*this);
+    }
     const std::string& cwd() const noexcept { return cwd_; }
     const std::optional<std::map<std::string, std::string>>& env() const noexcept { return env_; }
     const std::vector<int>& pass_fds() const noexcept { return pass_fds_; }
@@ -97,9 +104,9 @@ public:
     std::size_t limit() const noexcept { return limit_; }
 
 private:
-    Stdio stdin_;
-    Stdio stdout_;
-    Stdio stderr_;
+    std::optional<Stdio> stdin_;
+    std::optional<Stdio> stdout_;
+    std::optional<Stdio> stderr_;
     std::string cwd_;
     std::optional<std::map<std::string, std::string>> env_;
     std::vector<int> pass_fds_;
@@ -229,6 +236,10 @@ private:
 /// Starts a program, found by PATH unless its name has a slash. The last argument may be a SubprocessOptions:
 /// `create_subprocess_exec("ls", "-l", SubprocessOptions().stdout(PIPE))`.
 Coro<Process> create_subprocess_exec(std::vector<std::string> arguments, SubprocessOptions options = {});
+inline Coro<Process> create_subprocess_exec(std::initializer_list<const char*> arguments,
+                                            SubprocessOptions options = {}) {
+    return create_subprocess_exec(std::vector<std::string>(arguments.begin(), arguments.end()), std::move(options));
+}
 /// Runs a command with /bin/sh.
 Coro<Process> create_subprocess_shell(std::string command, SubprocessOptions options = {});
 
@@ -297,20 +308,38 @@ template <class F, class... Args>
 auto EventLoop::subprocess_exec(F protocol_factory, std::string program, Args... args) {
     static_assert(io::options_are_last<Args...>, "subprocess_exec: SubprocessOptions come last");
     std::vector<std::string> arguments;
-    SubprocessOptions options = SubprocessOptions().stdin(PIPE).stdout(PIPE).stderr(PIPE);
+    SubprocessOptions options;
     arguments.push_back(std::move(program));
     (io::add_argument(arguments, options, std::move(args)), ...);
-    return io::start_subprocess(*this, std::move(protocol_factory), std::move(arguments), std::move(options));
+    return subprocess_exec(std::move(protocol_factory), std::move(arguments), std::move(options));
+}
+template <class F>
+auto EventLoop::subprocess_exec(F protocol_factory, std::vector<std::string> arguments, SubprocessOptions options) {
+    return io::start_subprocess(*this, std::move(protocol_factory), std::move(arguments),
+                                std::move(options).pipes_by_default());
+}
+template <class F>
+auto EventLoop::subprocess_exec(F protocol_factory, std::vector<std::string> arguments) {
+    return subprocess_exec(std::move(protocol_factory), std::move(arguments), SubprocessOptions());
+}
+template <class F>
+auto EventLoop::subprocess_exec(F protocol_factory, std::initializer_list<const char*> arguments,
+                                SubprocessOptions options) {
+    return subprocess_exec(std::move(protocol_factory), std::vector<std::string>(arguments.begin(), arguments.end()),
+                           std::move(options));
+}
+template <class F>
+auto EventLoop::subprocess_exec(F protocol_factory, std::initializer_list<const char*> arguments) {
+    return subprocess_exec(std::move(protocol_factory), arguments, SubprocessOptions());
 }
 template <class F>
 auto EventLoop::subprocess_shell(F protocol_factory, std::string command, SubprocessOptions options) {
     return io::start_subprocess(*this, std::move(protocol_factory), io::shell_arguments(std::move(command)),
-                                std::move(options));
+                                std::move(options).pipes_by_default());
 }
 template <class F>
 auto EventLoop::subprocess_shell(F protocol_factory, std::string command) {
-    return subprocess_shell(std::move(protocol_factory), std::move(command),
-                            SubprocessOptions().stdin(PIPE).stdout(PIPE).stderr(PIPE));
+    return subprocess_shell(std::move(protocol_factory), std::move(command), SubprocessOptions());
 }
 
 }  // namespace weft

@@ -53,10 +53,9 @@ public:
         : context_(&context),
           descriptor_(context.io),
           events_(&events),
-          backlog_(std::max(options.backlog, 1)),
+          backlog_(options.backlog),
           keep_alive_(options.keep_alive),
           address_(name_of(socket.get())) {
-        io::check_call(::listen(socket.get(), options.backlog), "listen on " + address_.to_string());
         if (options.cleanup_socket) file_.remember(address_);
         if (const auto error = descriptor_.assign(socket.get()))
             throw_os_error(to_std(error), "listen on " + address_.to_string());
@@ -66,7 +65,11 @@ public:
     State& operator=(const State&) = delete;
 
     void start(const std::shared_ptr<State>& self) {
-        if (!waiting_ && descriptor_.is_open()) wait(self);
+        if (waiting_ || !descriptor_.is_open()) return;
+        if (!listening_)
+            io::check_call(::listen(descriptor_.native_handle(), backlog_), "listen on " + address_.to_string());
+        listening_ = true;
+        wait(self);
     }
     void stop() noexcept {
         events_ = nullptr;
@@ -102,9 +105,10 @@ private:
     }
     /// Up to `backlog` connections; false after an error, which was reported.
     bool accept_ready() {
-        for (int i = 0; i < backlog_ && events_; ++i) {
+        for (int i = 0; i < std::max(backlog_, 1) && events_; ++i) {
+            io::SocketName peer;
             const int descriptor =
-                ::accept4(descriptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                ::accept4(descriptor_.native_handle(), peer.data(), peer.size_address(), SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (descriptor < 0) {
                 if (errno == EAGAIN || errno == EWOULDBLOCK) return true;
                 // The connection went before it was taken, or a signal came: nothing is wrong here.
@@ -114,16 +118,16 @@ private:
             }
             const int on = 1;
             if (keep_alive_) ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-            if (!hand_over(descriptor)) return false;
+            if (!hand_over(descriptor, peer)) return false;
         }
         return true;
     }
 
     /// False if there was nothing to make a socket of: the connection is closed, and that was reported.
-    bool hand_over(int descriptor) {
+    bool hand_over(int descriptor, const io::SocketName& peer) {
         io::SocketRef socket;
         try {
-            socket = open_stream_socket(*context_, descriptor);
+            socket = open_stream_socket(*context_, descriptor, peer);
         } catch (const std::system_error& error) {
             events_->on_accept_error(error.code());
             return false;
@@ -141,6 +145,7 @@ private:
     const int backlog_;
     const bool keep_alive_;
     bool waiting_ = false;
+    bool listening_ = false;
     const Address address_;
     SocketFile file_;
 };
@@ -152,6 +157,11 @@ AsioListener::AsioListener(SocketContext& context, const Address& address, const
 AsioListener::AsioListener(SocketContext& context, int descriptor, const io::ListenOptions& options,
                            io::ListenerEvents& events) {
     io::OwnedDescriptor socket(descriptor);
+    int type = 0;
+    socklen_t size = sizeof type;
+    io::check_call(::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size), "listen");
+    if (type != SOCK_STREAM)
+        throw ValueError("a stream socket was expected: file descriptor " + std::to_string(descriptor));
     io::stop_blocking(descriptor, "listen");
     state_ = std::make_shared<State>(context, std::move(socket), options, events);
 }

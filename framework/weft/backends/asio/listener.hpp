@@ -13,7 +13,7 @@ public:
     /// A new socket.
     AsioListener(SocketContext& context, const Address& address, const io::ListenOptions& options,
                  io::ListenerEvents& events);
-    /// On a socket that is bound; takes over its descriptor, also if it throws.
+    /// On a stream socket that is bound (ValueError for another one); takes over its descriptor, also if it throws.
     AsioListener(SocketContext& context, int descriptor, const io::ListenOptions& options, io::ListenerEvents& events);
     ~AsioListener() override;
 

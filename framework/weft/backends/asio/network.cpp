@@ -11,6 +11,7 @@
 #include <weft/loop/event_loop.hpp>
 #include <weft/tasks/sleep.hpp>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,9 +29,9 @@ std::error_code to_std(const boost::system::error_code& error) {
     return error;
 }
 
-io::SocketRef open_stream_socket(SocketContext& context, int descriptor) {
+io::SocketRef open_stream_socket(SocketContext& context, int descriptor, const io::SocketName& peer) {
     try {
-        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor));
+        return io::SocketRef::adopt(new AsioStreamSocket(context, descriptor, peer.address()));
     } catch (...) {
         ::close(descriptor);
         throw;
@@ -50,6 +51,13 @@ void AsioNetwork::close() noexcept {
 }
 
 namespace {
+
+/// With the name that its peer has, if it has one: a connection that was reset has none.
+io::SocketRef open_connected_socket(SocketContext& context, int descriptor) {
+    io::SocketName peer;
+    if (::getpeername(descriptor, peer.data(), peer.size_address()) != 0) peer.reset();
+    return open_stream_socket(context, descriptor, peer);
+}
 
 void bind_to(int socket, const Address& local) {
     const io::SocketName name(local);
@@ -110,7 +118,7 @@ Coro<io::SocketRef> AsioNetwork::connect(Address remote, std::optional<Address> 
     }
     if (error != 0)
         throw_os_error(std::error_code(error, std::system_category()), "Connect call failed " + remote.to_string());
-    co_return open_stream_socket(*sockets_, socket.take());
+    co_return open_connected_socket(*sockets_, socket.take());
 }
 
 std::unique_ptr<io::Listener> AsioNetwork::listen(const Address& address, const io::ListenOptions& options,
@@ -136,7 +144,7 @@ Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Add
         co_await sleep(pause);
         pause = std::min(pause * 2, constants::local_connect_last_pause);
     }
-    co_return open_stream_socket(*sockets_, socket.take());
+    co_return open_connected_socket(*sockets_, socket.take());
 }
 
 io::SocketRef AsioNetwork::adopt_stream(int fd) {
@@ -147,9 +155,13 @@ io::SocketRef AsioNetwork::adopt_stream(int fd) {
     io::check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
     if (type != SOCK_STREAM) throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
     io::SocketName peer;
-    io::check_call(::getpeername(fd, peer.data(), peer.size_address()), "socket");
-    socket.take();
-    return open_stream_socket(*sockets_, fd);
+    if (::getpeername(fd, peer.data(), peer.size_address()) != 0) {
+        const std::error_code error = io::last_error();
+        // One that was reset has no peer any more, but an error to be read.
+        pollfd state{fd, 0, 0};
+        if (::poll(&state, 1, 0) != 1 || (state.revents & POLLERR) == 0) throw_os_error(error, "socket");
+    }
+    return open_connected_socket(*sockets_, socket.take());
 }
 
 io::DatagramRef AsioNetwork::open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,

@@ -4,6 +4,7 @@
 #include <weft/backends/asio/name_lookup.hpp>
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>
+#include <weft/io/socket_name.hpp>
 
 #include <memory>
 #include <vector>
@@ -44,7 +45,7 @@ private:
 };
 
 /// A stream socket on the descriptor, which is closed if that fails.
-io::SocketRef open_stream_socket(SocketContext& context, int descriptor);
+io::SocketRef open_stream_socket(SocketContext& context, int descriptor, const io::SocketName& peer);
 std::error_code to_std(const boost::system::error_code& error);
 
 }  // namespace weft::asio_backend

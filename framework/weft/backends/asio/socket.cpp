@@ -12,8 +12,18 @@
 
 namespace weft::asio_backend {
 
-AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor)
-    : descriptor_(descriptor), context_(context), channel_(*this) {
+namespace {
+
+std::unique_ptr<const Address> kept(const Address& name) {
+    const bool unnamed =
+        name.family() == Family::unspecified || (name.family() == Family::local && name.path().empty());
+    return unnamed ? nullptr : std::make_unique<const Address>(name);
+}
+
+}  // namespace
+
+AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor, const Address& peer)
+    : descriptor_(descriptor), context_(context), channel_(*this), peer_(kept(peer)) {
     context_.add_ref();
     const int on = 1;
     ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -153,6 +163,7 @@ std::optional<Address> AsioStreamSocket::local_address() const {
 }
 
 std::optional<Address> AsioStreamSocket::remote_address() const {
+    if (peer_) return *peer_;
     return name_of(descriptor_, ::getpeername);
 }
 

@@ -5,13 +5,14 @@
 #include <weft/backends/asio/network.hpp>
 
 #include <cstdint>
+#include <memory>
 
 namespace weft::asio_backend {
 
 class AsioStreamSocket final : public io::StreamSocket, public detail::Pooled {
 public:
-    /// Owns the descriptor, a connected socket.
-    AsioStreamSocket(SocketContext& context, int descriptor);
+    /// Owns the descriptor, a connected socket. The peer's name is kept: the system forgets it with the connection.
+    AsioStreamSocket(SocketContext& context, int descriptor, const Address& peer);
 
     void start_reading() override;
     void stop_reading() noexcept override { wants_data_ = false; }
@@ -58,6 +59,7 @@ private:
     bool failed_ : 1 = false;  // see note_failure()
     bool tells_rest_ : 1 = false;
     bool closed_ : 1 = false;
+    const std::unique_ptr<const Address> peer_;  // null if it has no name
 
 public:
     AsioStreamSocket* next_queued = nullptr;  // SocketContext's

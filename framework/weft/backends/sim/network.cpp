@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <deque>
 #include <list>
 
 namespace weft::sim {
@@ -149,49 +148,30 @@ private:
 
 class SimListener final : public io::Listener {
 public:
-    SimListener(SimNetwork& network, Address address, int backlog, io::ListenerEvents& events)
-        : network_(network),
-          address_(address),
-          backlog_(static_cast<std::size_t>(std::max(backlog, 1))),
-          events_(events) {
+    SimListener(SimNetwork& network, Address address, io::ListenerEvents& events)
+        : network_(network), address_(address), events_(events) {
         network_.listeners_[address_] = this;
     }
     ~SimListener() override { stop(); }
 
-    void start() override {
-        started_ = true;
-        while (started_ && !waiting_.empty()) {
-            io::SocketRef socket = std::move(waiting_.front());
-            waiting_.pop_front();
-            events_.on_accept(std::move(socket));
-        }
-    }
+    void start() override { started_ = true; }
     void stop() noexcept override {
         started_ = false;
         auto found = network_.listeners_.find(address_);
         if (found != network_.listeners_.end() && found->second == this) network_.listeners_.erase(found);
-        for (; !waiting_.empty(); waiting_.pop_front())
-            waiting_.front()->close();
     }
     Address address() const override { return address_; }
 
-    /// False if the backlog is full.
+    /// False while it does not listen.
     bool offer(io::SocketRef socket) {
-        if (started_) {
-            events_.on_accept(std::move(socket));
-            return true;
-        }
-        if (waiting_.size() >= backlog_) return false;
-        waiting_.push_back(std::move(socket));
-        return true;
+        if (started_) events_.on_accept(std::move(socket));
+        return started_;
     }
 
 private:
     SimNetwork& network_;
     const Address address_;
-    const std::size_t backlog_;
     io::ListenerEvents& events_;
-    std::deque<io::SocketRef> waiting_;
     bool started_ = false;
 };
 
@@ -260,7 +240,7 @@ Coro<io::SocketRef> SimNetwork::connect(Address remote, std::optional<Address> l
     co_return connected.result();
 }
 
-std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const io::ListenOptions& options,
+std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const io::ListenOptions&,
                                                  io::ListenerEvents& events) {
     Address bound = address;
     // A simulated Unix socket is a name in the network: it has no file, so none is ever stale.
@@ -270,7 +250,7 @@ std::unique_ptr<io::Listener> SimNetwork::listen(const Address& address, const i
     if (listeners_.contains(bound))
         throw_os_error(std::make_error_code(std::errc::address_in_use),
                        "error while attempting to bind on address " + bound.to_string());
-    return std::make_unique<SimListener>(*this, bound, options.backlog, events);
+    return std::make_unique<SimListener>(*this, bound, events);
 }
 
 // Datagrams
