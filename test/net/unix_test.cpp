@@ -95,6 +95,27 @@ TEST_CASE("a Unix stream's names: the server's path, and no name for a client th
     });
 }
 
+TEST_CASE("a client whose name fills all the room there is for one is served, too") {
+    const TemporaryDirectory directory;
+    const std::string path = directory / "long";
+    run_real([path]() -> Coro<> {
+        Server server = co_await start_unix_server(echo_stream, path);
+        Descriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+        sockaddr_un name{};
+        name.sun_family = AF_UNIX;
+        std::fill(std::begin(name.sun_path) + 1, std::end(name.sun_path), 'n');  // abstract
+        REQUIRE(::bind(client.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0);
+        co_await get_running_loop().sock_connect(client.get(), Address::local(path));
+        auto [reader, writer] = co_await open_unix_connection("", ConnectionOptions().sock(client.take()));
+        const std::string back = co_await ask_for_echo(reader, writer, "in");
+        CHECK(back == "in");
+        writer.close();
+        co_await writer.wait_closed();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
 TEST_CASE("a client's own path is seen by the server") {
     const TemporaryDirectory directory;
     const std::string path = directory / "server";

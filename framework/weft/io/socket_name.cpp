@@ -67,6 +67,8 @@ Address SocketName::read(const sockaddr* name, socklen_t size) {
         if (size <= path_offset) return Address::local({});
         std::string path(local.sun_path, std::min<std::size_t>(size - path_offset, sizeof local.sun_path));
         if (path.front() != '\0') path.resize(std::strlen(path.c_str()));
+        // A peer may have one of all the room there is, which an Address cannot be given.
+        if (path.size() > sizeof local.sun_path - 1) return Address();
         return Address::local(std::move(path));
     }
     default: return Address();

@@ -23,7 +23,7 @@ public:
         size_ = sizeof storage_;
         storage_.ss_family = AF_UNSPEC;
     }
-    /// Of another family than Family has: unspecified.
+    /// Of another family than Family has, or longer than an Address can be: unspecified.
     Address address() const { return read(data(), size_); }
     static Address read(const sockaddr* name, socklen_t size);
 

@@ -458,8 +458,8 @@ void SocketTransport::keep_names() noexcept {
     if (!socket_) return;
     try {
         extras().names = std::make_unique<const Names>(Names{socket_->remote_address(), socket_->local_address()});
-    } catch (const std::bad_alloc&) {
-        // Then it has none.
+    } catch (...) {
+        // No memory for them: then it has none.
     }
 }
 
