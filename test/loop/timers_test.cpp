@@ -51,8 +51,10 @@ TEST_CASE("rule 5: on a busy real loop a timer that is due fires in the next ite
             bool fired = false;
             loop.call_later(0s, [&] { fired = true; });
             int iterations = 0;
-            for (; !fired; ++iterations)
+            while (!fired) {
                 co_await sleep(0s);
+                ++iterations;
+            }
             CHECK(iterations <= 2);
         });
     }
@@ -66,7 +68,8 @@ TEST_CASE("callbacks that take long do not keep a busy real loop from its timers
         bool fired = false;
         loop.call_later(3ms, [&] { fired = true; });
         int slow = 0;
-        for (; !fired; ++slow) {
+        while (!fired) {
+            ++slow;
             const auto begin = std::chrono::steady_clock::now();
             while (std::chrono::steady_clock::now() - begin < 2ms) {}
             co_await sleep(0s);
