@@ -335,7 +335,12 @@ TEST_CASE("a child has no signals blocked, and ignores those that this program i
         std::signal(SIGUSR1, before);
         std::signal(SIGPIPE, pipe_before);
         auto [out, err] = co_await process.communicate();
-        CHECK(out.str() == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000200\n");
+        const std::string text = out.str();
+        CHECK(text.starts_with("SigBlk:\t0000000000000000\nSigIgn:\t"));
+        // Who started the tests may have others ignored.
+        const auto ignored = std::stoull(text.substr(text.rfind('\t') + 1), nullptr, 16);
+        CHECK((ignored >> (SIGUSR1 - 1) & 1) == 1);
+        CHECK((ignored >> (SIGPIPE - 1) & 1) == 0);
     });
 }
 
