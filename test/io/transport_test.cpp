@@ -628,21 +628,28 @@ TEST_CASE("regression: a reset that comes together with data is told after the d
     }
 }
 
+namespace {
+
+Coro<> reset_by_peer(Pair& pair) {
+    const linger reset{1, 0};
+    REQUIRE(::setsockopt(pair.peer->transport->fileno(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+    pair.peer->transport->abort();
+    co_await pair.peer->lost;
+    co_await sleep(5ms);
+}
+
+}  // namespace
+
 TEST_CASE("a reset that comes while reading is paused is told after the data that came before it") {
     run_real([]() -> Coro<> {
         Pair pair = co_await connect_pair();
         Transport& client = *pair.client->transport;
         client.pause_reading();
-        // An event ends the watch, and the next one finds nobody who watches.
         pair.peer->transport->write("one,");
         co_await sleep(5ms);
         pair.peer->transport->write("two");
         co_await sleep(5ms);
-        const linger reset{1, 0};
-        REQUIRE(::setsockopt(pair.peer->transport->fileno(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
-        pair.peer->transport->abort();
-        co_await pair.peer->lost;
-        co_await sleep(5ms);
+        co_await reset_by_peer(pair);
         CHECK(pair.client->trace.text() == "made");
         client.resume_reading();
         co_await wait_for(pair.client->lost, 30s);
@@ -666,11 +673,7 @@ TEST_CASE("a reset that comes before anything was read, while only writing was w
         while (client.get_write_buffer_size() > 0)
             co_await sleep(1ms);
         pair.peer->transport->write("bye");
-        const linger reset{1, 0};
-        REQUIRE(::setsockopt(pair.peer->transport->fileno(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
-        pair.peer->transport->abort();
-        co_await pair.peer->lost;
-        co_await sleep(5ms);
+        co_await reset_by_peer(pair);
         client.resume_reading();
         co_await wait_for(pair.client->lost, 30s);
         CHECK(pair.client->trace.text() == "made pause resume data lost-ConnectionResetError");

@@ -137,6 +137,38 @@ TEST_CASE("sock_connect: refused by name, and to a Unix socket whose queue is fu
     });
 }
 
+TEST_CASE(
+    "a connection that was reset before it is handed over tells so by its protocol; a socket without one is refused") {
+    class Witness : public Protocol {
+    public:
+        void connection_made(std::shared_ptr<Transport>) override { trace("made"); }
+        void connection_lost(std::exception_ptr error) override {
+            trace(error_type(error));
+            lost.set_result();
+        }
+        Trace trace;
+        Future<> lost = get_running_loop().create_future<void>();
+    };
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        sockaddr_in name{};
+        const Descriptor listener = listening_socket(name);
+        Descriptor client = tcp_socket();
+        co_await loop.sock_connect(client.get(), address_of(name));
+        auto [accepted, from] = co_await loop.sock_accept(listener.get());
+        const linger reset{1, 0};
+        REQUIRE(::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+        client.reset();
+        const auto factory = [] { return std::make_shared<Witness>(); };
+        auto [transport, protocol] = co_await loop.connect_accepted_socket(factory, accepted);
+        CHECK_FALSE(transport->peername());
+        co_await wait_for(protocol->lost, 30s);
+        CHECK(protocol->trace.text() == "made ConnectionResetError");
+        const std::string unconnected = co_await ending(loop.connect_accepted_socket(factory, tcp_socket().take()));
+        CHECK(unconnected == "OSError");
+    });
+}
+
 TEST_CASE("rule 109: cancelling unregisters at once, so that the number may be used again") {
     run_real([]() -> Coro<> {
         EventLoop& loop = get_running_loop();

@@ -474,6 +474,8 @@ TEST_CASE("a descriptor of a transport cannot be watched") {
         CHECK(error.starts_with("RuntimeError: File descriptor " + std::to_string(number) +
                                 " is used by transport <Transport fd=" + std::to_string(number)));
         CHECK(ending_of_call([&] { loop.add_writer(number, [] {}); }) == "RuntimeError");
+        CHECK(ending_of_call([&] { loop.remove_reader(number); }) == "RuntimeError");
+        CHECK(ending_of_call([&] { loop.remove_writer(number); }) == "RuntimeError");
         writer.close();
         co_await writer.wait_closed();
         // The number is free again, and may be another socket's by now.

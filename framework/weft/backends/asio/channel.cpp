@@ -23,21 +23,18 @@ constexpr std::uint32_t writable = EPOLLOUT | failures;
 
 }  // namespace
 
-/// True if it was not yet.
 template <class Socket>
-bool EpollChannel<Socket>::register_once() {
-    if (registered_) return false;
+void EpollChannel<Socket>::start() {
     Reactor& reactor = socket_.context().reactor;
     if (const int error = control_epoll(reactor, EPOLL_CTL_ADD, socket_.native_handle(), readable | EPOLLET, this))
         throw_os_error(std::error_code(error, std::system_category()), "cannot watch socket");
     registered_ = true;
     socket_.add_ref();
-    return true;
 }
 
 template <class Socket>
 void EpollChannel<Socket>::wait_write() {
-    register_once();
+    watch();
     Reactor& reactor = socket_.context().reactor;
     // Each time, as Asio does: it asks the socket anew, which not every kind tells by itself.
     if (const int error =

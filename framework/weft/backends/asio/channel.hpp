@@ -25,7 +25,11 @@ public:
     explicit EpollChannel(Socket& socket) noexcept : Operation(&complete), socket_(socket) {}
     /// From now on socket.take_event() is called whenever there may be data, and socket.note_failure() before it if
     /// there is an error. True if this is the first watch, so that an event will tell of what is there already.
-    bool watch() { return register_once(); }
+    bool watch() {
+        if (registered_) return false;
+        start();
+        return true;
+    }
     /// Calls socket.write_ready() once.
     void wait_write();
     /// Ends the waits and closes the descriptor. The socket may go with it, unless somebody else has a reference.
@@ -35,7 +39,7 @@ public:
 
 private:
     static void complete(void* owner, Operation* base, const boost::system::error_code&, std::size_t);
-    bool register_once();
+    void start();
     bool event_is_queued() const noexcept { return task_result_ != 0; }
     void handle_event();
     void tell_writable();

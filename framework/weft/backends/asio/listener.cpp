@@ -157,11 +157,7 @@ AsioListener::AsioListener(SocketContext& context, const Address& address, const
 AsioListener::AsioListener(SocketContext& context, int descriptor, const io::ListenOptions& options,
                            io::ListenerEvents& events) {
     io::OwnedDescriptor socket(descriptor);
-    int type = 0;
-    socklen_t size = sizeof type;
-    io::check_call(::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size), "listen");
-    if (type != SOCK_STREAM)
-        throw ValueError("a stream socket was expected: file descriptor " + std::to_string(descriptor));
+    check_stream_socket(descriptor);
     io::stop_blocking(descriptor, "listen");
     state_ = std::make_shared<State>(context, std::move(socket), options, events);
 }

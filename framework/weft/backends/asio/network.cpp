@@ -38,6 +38,13 @@ io::SocketRef open_stream_socket(SocketContext& context, int descriptor, const i
     }
 }
 
+void check_stream_socket(int fd) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    io::check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
+    if (type != SOCK_STREAM) throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
+}
+
 // AsioNetwork
 
 AsioNetwork::AsioNetwork(IoContext& context)
@@ -150,18 +157,16 @@ Coro<io::SocketRef> AsioNetwork::connect_local(Address remote, std::optional<Add
 io::SocketRef AsioNetwork::adopt_stream(int fd) {
     io::OwnedDescriptor socket(fd);
     io::stop_blocking(fd, "socket");
-    int type = 0;
-    socklen_t size = sizeof type;
-    io::check_call(::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), "socket");
-    if (type != SOCK_STREAM) throw ValueError("a stream socket was expected: file descriptor " + std::to_string(fd));
+    check_stream_socket(fd);
     io::SocketName peer;
     if (::getpeername(fd, peer.data(), peer.size_address()) != 0) {
         const std::error_code error = io::last_error();
         // One that was reset has no peer any more, but an error to be read.
         pollfd state{fd, 0, 0};
         if (::poll(&state, 1, 0) != 1 || (state.revents & POLLERR) == 0) throw_os_error(error, "socket");
+        peer.reset();
     }
-    return open_connected_socket(*sockets_, socket.take());
+    return open_stream_socket(*sockets_, socket.take(), peer);
 }
 
 io::DatagramRef AsioNetwork::open_datagram(const std::optional<Address>& local, const std::optional<Address>& remote,

@@ -46,6 +46,8 @@ private:
 
 /// A stream socket on the descriptor, which is closed if that fails.
 io::SocketRef open_stream_socket(SocketContext& context, int descriptor, const io::SocketName& peer);
+/// ValueError unless the descriptor is a stream socket.
+void check_stream_socket(int fd);
 std::error_code to_std(const boost::system::error_code& error);
 
 }  // namespace weft::asio_backend
