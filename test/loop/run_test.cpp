@@ -145,6 +145,24 @@ TEST_CASE("rule 13: run_until_complete on a loop that is stopped is an error, an
     CHECK(loop->run_until_complete(future) == 1);
 }
 
+TEST_CASE("a coroutine that run_until_complete gave up is not reported again when the loop closes; others are") {
+    auto loop = make_simulated_loop();
+    Reports reports(*loop);
+    const auto forever = []() -> Coro<> { co_await get_running_loop().create_future<void>(); };
+    (void)loop->create_task(forever(), TaskOptions().name("other"));
+    loop->call_soon([&] { loop->stop(); });
+    CHECK(error_of_call([&] { loop->run_until_complete(forever()); }) ==
+          "RuntimeError: Event loop stopped before Future completed.");
+    Task<> given = loop->create_task(forever(), TaskOptions().name("given"));
+    loop->call_soon([&] { loop->stop(); });
+    CHECK(error_of_call([&] { loop->run_until_complete(given); }) ==
+          "RuntimeError: Event loop stopped before Future completed.");
+    loop->close();
+    REQUIRE(reports.size() == 2);
+    CHECK(reports[0].task == "other");
+    CHECK(reports[1].task == "given");
+}
+
 TEST_CASE("run_until_complete gives the value or throws the exception") {
     auto loop = make_simulated_loop();
     CHECK(loop->run_until_complete(sleep(1s, std::string("x"))) == "x");

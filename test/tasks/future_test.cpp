@@ -490,3 +490,40 @@ TEST_CASE("rule 21: in debug mode a future or task that is touched on a wrong th
     task.cancel();
     CHECK(ending_of_call([&] { loop->run_until_complete(task); }) == "CancelledError");
 }
+
+TEST_CASE("an empty future or task throws wherever it is used, and may be assigned to") {
+    auto loop = make_simulated_loop();
+    const std::string empty = "RuntimeError: the Future is empty: none was assigned to it";
+    Future<int> future;
+    CHECK(error_of_call([&] { (void)future.done(); }) == empty);
+    CHECK(error_of_call([&] { (void)future.cancelled(); }) == empty);
+    CHECK(error_of_call([&] { (void)future.result(); }) == empty);
+    CHECK(error_of_call([&] { (void)future.exception(); }) == empty);
+    CHECK(error_of_call([&] { future.set_result(1); }) == empty);
+    CHECK(error_of_call([&] { future.set_exception(ValueError("no")); }) == empty);
+    CHECK(error_of_call([&] { future.cancel(); }) == empty);
+    CHECK(error_of_call([&] { (void)future.get_loop(); }) == empty);
+    CHECK(error_of_call([&] { future.add_done_callback([] {}); }) == empty);
+    CHECK(error_of_call([&] { (void)loop->run_until_complete(future); }) == empty);
+    Task<int> task;
+    CHECK(error_of_call([&] { (void)task.name(); }) == empty);
+    CHECK(error_of_call([&] { task.cancel(); }) == empty);
+    CHECK(task.repr() == "<Future>");
+    const auto use = [&]() -> Coro<> {
+        const std::exception_ptr error = co_await error_of(future);
+        CHECK(error_text(error) == empty);
+        CHECK(error_of_call([&] { (void)gather(future, future); }) == empty);
+        CHECK(error_of_call([&] { (void)shield(future); }) == empty);
+        CHECK(error_of_call([&] { (void)wait(std::vector<Future<int>>{future}); }) == empty);
+        CHECK(error_of_call([&] { (void)as_completed(std::vector<Future<int>>{future}); }) == empty);
+        future = get_running_loop().create_future<int>();
+        future.set_result(3);
+        const int value = co_await future;
+        CHECK(value == 3);
+    };
+    loop->run_until_complete(use());
+    CHECK_FALSE(loop->is_running());
+    const AnyTask none = AnyTask(nullptr);
+    CHECK_FALSE(none);
+    CHECK(error_of_call([&] { (void)none.name(); }) == "RuntimeError: no task runs: this stands for none");
+}

@@ -3,11 +3,16 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace weft::constants {
 
 /// A stream reader pauses its transport above twice this many buffered bytes (asyncio's stream limit).
 inline constexpr std::size_t stream_limit = 64 * 1024;
+/// A stream reader whose peer sends this much at a time, in bytes, has it put where it stays, up to so much at once;
+/// what comes in smaller pieces is copied.
+inline constexpr std::size_t stream_read_in_place_min = 4 * 1024;
+inline constexpr std::size_t stream_read_in_place_max = 64 * 1024;
 /// Default high-water mark of a transport's write buffer, in bytes; the low-water mark is a quarter of it.
 inline constexpr std::size_t write_high_water = 64 * 1024;
 /// The buffer that a loop's sockets read into, in bytes, and its alignment.
@@ -37,7 +42,9 @@ inline constexpr std::size_t tls_write_high_water = 512 * 1024;
 inline constexpr std::size_t tls_read_size = 64 * 1024;
 /// While callbacks are always ready, I/O is polled after this many iterations at the latest ...
 inline constexpr unsigned busy_poll_iterations = 61;
-/// ... and whenever this much time has passed since the last poll.
+/// ... and whenever this much time has passed since the last poll; the clock is looked at now and then, and after so
+/// many callbacks at the latest.
+inline constexpr std::uint64_t callbacks_without_clock = 64;
 inline constexpr std::chrono::milliseconds busy_poll_interval{1};
 /// Such a poll runs at most this many completions.
 inline constexpr unsigned busy_poll_completions = 1024;

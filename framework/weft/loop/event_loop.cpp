@@ -27,17 +27,14 @@ void forget_loops_in_forked_children() {
 std::atomic<std::uint64_t> next_id_block{0};
 constexpr std::uint64_t id_block = 1024;
 std::atomic<std::uint64_t> next_loop_id{1};
-thread_local constinit std::uint64_t next_id = 0;
-thread_local constinit std::uint64_t end_of_ids = 0;
 
 }  // namespace
 
-std::uint64_t TaskTable::next_task_id() noexcept {
-    if (next_id == end_of_ids) {
-        next_id = next_id_block.fetch_add(1, std::memory_order_relaxed) * id_block;
-        end_of_ids = next_id + id_block;
-    }
-    return ++next_id;
+thread_local constinit TaskIds task_ids{0, 0};
+
+void TaskIds::take_block() noexcept {
+    last = next_id_block.fetch_add(1, std::memory_order_relaxed) * id_block;
+    end = last + id_block;
 }
 
 }  // namespace detail
@@ -57,7 +54,7 @@ EventLoop::EventLoop(std::unique_ptr<Backend> backend)
       id_(detail::next_loop_id.fetch_add(1, std::memory_order_relaxed)),
       backend_(std::move(backend)),
       registries_(std::make_unique<Registries>()),
-      inbox_(std::make_shared<detail::Inbox>(*backend_)) {
+      inbox_(std::make_shared<detail::Inbox>(*backend_, has_mail_)) {
     detail::forget_loops_in_forked_children();
     set_debug(detail::debug_in_environment());
     backend_->attach(*this);
@@ -119,7 +116,7 @@ void EventLoop::run_forever() {
 namespace {
 
 /// A bit for each iteration since the last poll in which the clock is not looked at: it costs more than an iteration,
-/// so it is read in the first few and then in every eighth, or after `callbacks_without_clock`, if that is earlier:
+/// so it is read in the first few and then in every eighth, or after callbacks_without_clock, if that is earlier:
 /// callbacks that take long must not keep timers and I/O waiting.
 constexpr std::uint64_t quiet_iterations = [] {
     std::uint64_t bits = 0;
@@ -128,9 +125,13 @@ constexpr std::uint64_t quiet_iterations = [] {
     return bits;
 }();
 static_assert(constants::busy_poll_iterations < 64);
-constexpr std::uint64_t callbacks_without_clock = 64;
 
 }  // namespace
+
+inline bool EventLoop::is_quiet() const noexcept {
+    return ((quiet_iterations >> busy_iterations_) & 1) != 0 &&
+           steps_ - steps_at_clock_ < constants::callbacks_without_clock;
+}
 
 void EventLoop::run_once() {
     take_mail();
@@ -143,10 +144,6 @@ void EventLoop::run_once() {
         timers_.pop_due(now_, ready_);
     }
     if (!ready_.empty()) run_ready();
-}
-
-bool EventLoop::is_quiet() const noexcept {
-    return ((quiet_iterations >> busy_iterations_) & 1) != 0 && steps_ - steps_at_clock_ < callbacks_without_clock;
 }
 
 void EventLoop::look_at_clock() noexcept {

@@ -13,6 +13,7 @@
 #include <weft/base/exceptions.hpp>
 #include <weft/loop/backend.hpp>
 #include <weft/loop/duration.hpp>
+#include <weft/loop/exception_context.hpp>
 #include <weft/loop/handle.hpp>
 #include <weft/loop/inbox.hpp>
 #include <weft/loop/open_loops.hpp>
@@ -70,26 +71,6 @@ class SubprocessOptions;
 class SubprocessTransport;
 class TlsContext;
 class Transport;
-
-/// What an exception handler is told (asyncio's `context` dictionary).
-class ExceptionContext {
-public:
-    ExceptionContext(std::string message, std::exception_ptr exception = nullptr, std::string task = {})
-        : message(std::move(message)), exception(std::move(exception)), task(std::move(task)) {}
-    std::string message;           ///< what went wrong, in asyncio's words
-    std::exception_ptr exception;  ///< the exception, if there was one
-    std::string task;              ///< the name of the task concerned, if any
-    /// The task or future concerned as its repr() shows it, if any; of a pending task that says where it waits.
-    std::string future;
-    /// The callback concerned, as its handle's repr() shows it, if any.
-    std::string handle;
-    /// The type of the protocol concerned, if any: "<Echo>".
-    std::string protocol;
-    /// The transport concerned as its repr() shows it, if any; of a server the socket that it listens on.
-    std::string transport;
-    /// Where the task concerned was made; its line is 0 if that is not known.
-    std::source_location created_at{};
-};
 
 /// Decides how a task is made: gets the options that create_task() was given, and returns those to use.
 using TaskFactory = std::function<TaskOptions(EventLoop&, TaskOptions)>;
@@ -471,6 +452,8 @@ public:
     bool is_special() const noexcept { return special_; }
     /// A timer in the heap was cancelled.
     void note_timer_cancelled() noexcept { timers_.note_cancelled(); }
+    /// The next iteration has something to run.
+    bool has_ready() const noexcept { return !ready_.empty(); }
     /// Takes a scheduled node back; linear, for what is rare.
     void unschedule(detail::ReadyNode& node) noexcept;
     /// How other threads reach this loop, also when it may be gone.
@@ -496,7 +479,7 @@ private:
     void log_if_slow(std::string_view what, TimePoint begin);
     /// What other threads have scheduled comes before what is scheduled now.
     void take_mail() noexcept {
-        if (inbox_->has_mail()) [[unlikely]]
+        if (has_mail_.load(std::memory_order_acquire)) [[unlikely]]
             inbox_->take(ready_);
     }
     void run_once();
@@ -525,6 +508,7 @@ private:
     const bool polls_each_iteration_;
     const std::uint64_t id_;
     std::atomic<bool> running_{false};
+    std::atomic<bool> has_mail_{false};  // the inbox sets it
     unsigned busy_iterations_ = 0;
     TimePoint last_poll_{};
     TimePoint now_{};  // as last sampled

@@ -13,7 +13,7 @@ bool Inbox::post(ReadyNode& node) {
         const std::lock_guard lock(mutex_);
         if (!backend_) return false;
         queue_.push(node);
-        pending_.store(true);
+        has_mail_->store(true);
         // A loop that is busy looks by itself, and one wake-up serves a whole burst. Either this sees that it is
         // asleep, or it sees what is pending before it is.
         if (!asleep_.load() || !asleep_.exchange(false)) return true;
@@ -28,13 +28,13 @@ bool Inbox::post(ReadyNode& node) {
 
 void Inbox::take(ReadyQueue& queue) {
     std::lock_guard lock(mutex_);
-    pending_.store(false, std::memory_order_relaxed);
+    has_mail_->store(false, std::memory_order_relaxed);
     queue.splice(queue_);
 }
 
 bool Inbox::begin_sleep() noexcept {
     asleep_.store(true);
-    if (!pending_.load()) return true;
+    if (!has_mail_->load()) return true;
     end_sleep();
     return false;
 }

@@ -17,14 +17,14 @@ namespace detail {
 
 class Inbox {
 public:
-    explicit Inbox(Backend& backend) noexcept : backend_(&backend) {}
+    /// `has_mail` is the loop's: true while there is something to take.
+    Inbox(Backend& backend, std::atomic<bool>& has_mail) noexcept : backend_(&backend), has_mail_(&has_mail) {}
 
     /// Any thread: puts a node at the end of the loop's ready queue. False if the loop is closed.
     bool post(ReadyNode& node);
 
     // On the loop's thread.
 
-    bool has_mail() const noexcept { return pending_.load(std::memory_order_acquire); }
     void take(ReadyQueue& queue);
     /// Before the loop waits: from here to end_sleep() a node that comes wakes it up. False if there is mail, and the
     /// loop must not wait.
@@ -36,10 +36,10 @@ public:
 private:
     std::mutex mutex_;
     ReadyQueue queue_;
-    Backend* backend_;                  // null once closed
-    std::atomic<bool> pending_{false};  // queue_ has something
-    std::atomic<bool> asleep_{false};   // the loop waits, and nobody has woken it up yet
-    std::atomic<int> waking_{0};        // threads that are about to wake the backend
+    Backend* backend_;                 // null once closed
+    std::atomic<bool>* has_mail_;      // not touched once that is null
+    std::atomic<bool> asleep_{false};  // the loop waits, and nobody has woken it up yet
+    std::atomic<int> waking_{0};       // threads that are about to wake the backend
 };
 
 class RemoteNodes;

@@ -17,7 +17,7 @@ namespace weft::detail {
 /// What the table knows of one task. Implemented by the tasks floor.
 class TaskRecord {
 public:
-    std::uint64_t id() const noexcept { return id_; }
+    std::uint64_t id() const noexcept { return id_and_sharing_ >> 1; }
     const std::source_location& spawned_at() const noexcept { return spawned_at_; }
 
     virtual std::string task_name() const = 0;
@@ -30,9 +30,9 @@ public:
     /// Calls `visit` for each task of this loop that this one awaits.
     virtual void visit_awaited(UniqueFunction<void(TaskRecord&)>& visit) = 0;
     /// The context it runs in.
-    ContextSlot& context_slot() noexcept { return shares_context_ ? shared_context_slot() : context_; }
+    ContextSlot& context_slot() noexcept { return shares_context() ? shared_context_slot() : context_; }
     /// The same if it shares it with a Context object, else null.
-    SharedContextSlot* shared_context() noexcept { return shares_context_ ? &shared_context_slot() : nullptr; }
+    SharedContextSlot* shared_context() noexcept { return shares_context() ? &shared_context_slot() : nullptr; }
     /// The loop closes: report the task as destroyed while pending and destroy its coroutine.
     virtual void destroy_pending() noexcept = 0;
 
@@ -44,24 +44,40 @@ protected:
 
     /// The context of a task that shares it with a Context object, in place of context_.
     virtual SharedContextSlot& shared_context_slot() noexcept = 0;
-    void share_context() noexcept { shares_context_ = 1; }
+    void share_context() noexcept { id_and_sharing_ |= 1; }
 
     std::source_location spawned_at_;
     ContextSlot context_;
 
 private:
     friend class TaskTable;
-    std::uint64_t id_ : 63 = 0;
-    std::uint64_t shares_context_ : 1 = 0;
+    bool shares_context() const noexcept { return (id_and_sharing_ & 1) != 0; }
+
+    std::uint64_t id_and_sharing_ = 0;  // twice the id, and one more if it shares its context
     TaskRecord* previous_ = nullptr;
     TaskRecord* next_ = nullptr;
 };
+
+/// The numbers of a thread's tasks: from 1 in one thread, as asyncio's `Task-N`; each further thread starts at a block
+/// of its own.
+struct TaskIds {
+    std::uint64_t next() noexcept {
+        if (last == end) [[unlikely]]
+            take_block();
+        return ++last;
+    }
+    void take_block() noexcept;
+
+    std::uint64_t last;
+    std::uint64_t end;
+};
+extern thread_local constinit TaskIds task_ids;
 
 /// The tasks of one loop in the order they were spawned. It does not own them: a task in it holds itself.
 class TaskTable {
 public:
     void add(TaskRecord& task, std::source_location spawned_at) noexcept {
-        task.id_ = next_task_id() & ~(std::uint64_t{1} << 63);
+        task.id_and_sharing_ |= task_ids.next() << 1;
         task.spawned_at_ = spawned_at;
         task.previous_ = last_;
         task.next_ = nullptr;
@@ -80,9 +96,6 @@ public:
     std::size_t size() const noexcept { return size_; }
 
 private:
-    /// Numbers from 1 in one thread, as asyncio's `Task-N`; each further thread starts at a block of its own.
-    static std::uint64_t next_task_id() noexcept;
-
     TaskRecord* first_ = nullptr;
     TaskRecord* last_ = nullptr;
     std::size_t size_ = 0;

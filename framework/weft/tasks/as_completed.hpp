@@ -117,7 +117,7 @@ auto as_completed(R&& awaitables, std::optional<Duration> limit = std::nullopt,
         F future;
         if constexpr (detail::FutureType<A>) {
             future = awaitable;
-            detail::check_loop_of(*future.state(), loop);
+            detail::check_loop_of(future.require(), loop);
         } else {
             future = ensure_future(std::move(awaitable), location);
         }

@@ -75,12 +75,14 @@ public:
     Coro(Coro&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
     Coro& operator=(Coro&& other) noexcept {
         if (this != &other) {
-            drop();
+            if (handle_) drop();
             handle_ = std::exchange(other.handle_, nullptr);
         }
         return *this;
     }
-    ~Coro() { drop(); }
+    ~Coro() {
+        if (handle_) drop();
+    }
 
     /// False once it was awaited, moved from or closed.
     explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
@@ -97,7 +99,6 @@ private:
 
     explicit Coro(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
     void drop() noexcept {
-        if (!handle_) return;
         if (!handle_.promise().was_started()) [[unlikely]]
             handle_.promise().note_never_awaited();
         handle_.destroy();

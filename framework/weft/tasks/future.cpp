@@ -7,6 +7,10 @@ void throw_not_awaitable_here(FutureBase& state) {
     throw RuntimeError("Task cannot await on itself: " + state.as_task()->task_name());
 }
 
+void throw_empty_future() {
+    throw RuntimeError("the Future is empty: none was assigned to it");
+}
+
 void throw_already_awaited() {
     throw RuntimeError("cannot reuse already awaited coroutine");
 }

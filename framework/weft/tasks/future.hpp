@@ -35,6 +35,8 @@ private:
     std::uint64_t serial_ = 0;
 };
 
+[[noreturn]] void throw_empty_future();
+
 /// An exception, or something to make one of, as an exception_ptr.
 template <class E>
 std::exception_ptr as_exception_ptr(E&& error) {
@@ -46,7 +48,7 @@ std::exception_ptr as_exception_ptr(E&& error) {
 
 }  // namespace detail
 
-/// A shared handle to a result of type T. A default-constructed one is empty and only good for assigning to.
+/// A shared handle to a result of type T. A default-constructed one is empty, good for assigning to.
 template <class T = void>
 class [[nodiscard]] Future : public detail::FutureTag {
 public:
@@ -59,14 +61,16 @@ public:
     /// Same state.
     bool operator==(const Future& other) const noexcept { return state_ == other.state_; }
 
-    bool done() const noexcept { return state_->done(); }
-    bool cancelled() const noexcept { return state_->is_cancelled(); }
-    EventLoop& get_loop() const noexcept { return state_->loop(); }
+    // Of an empty one each of the following throws RuntimeError.
+
+    bool done() const { return require().done(); }
+    bool cancelled() const { return require().is_cancelled(); }
+    EventLoop& get_loop() const { return require().loop(); }
 
     /// The value, by reference into the shared state. Throws the exception; CancelledError if cancelled;
     /// InvalidStateError if not done. Marks an exception as seen.
     decltype(auto) result() const {
-        state_->require_value();
+        require().require_value();
         if constexpr (std::is_void_v<T>)
             return;
         else if constexpr (std::is_reference_v<T>)
@@ -75,7 +79,7 @@ public:
             return static_cast<T&>(value());
     }
     /// The exception, or null if there is a value. CancelledError and InvalidStateError as result().
-    std::exception_ptr exception() const { return state_->exception(); }
+    std::exception_ptr exception() const { return require().exception(); }
 
     // Of the following each throws RuntimeError if there is something to schedule and the loop has closed (this is done
     // then, too, and what was to be scheduled is dropped), or, in debug mode, if the loop runs on another thread.
@@ -87,7 +91,7 @@ public:
     void set_result(U&&... value) {
         static_assert((std::is_constructible_v<detail::stored_t<T>, U&&> && ...) || std::is_reference_v<T>,
                       "set_result: the value does not convert to the future's type");
-        state_->require_own_thread();
+        require().require_own_thread();
         state_->require_settable("set_result");
         if constexpr (std::is_reference_v<T>)
             (storage().emplace(&value), ...);
@@ -101,7 +105,7 @@ public:
     /// task's, ValueError if the pointer is null.
     template <class E>
     void set_exception(E&& error) {
-        state_->require_own_thread();
+        require().require_own_thread();
         state_->set_exception(detail::as_exception_ptr(std::forward<E>(error)));
     }
     /// False if it is done; else what waits is scheduled and sees CancelledError.
@@ -117,13 +121,12 @@ public:
     /// The same in `context` instead of a copy of the current one.
     template <class F>
     detail::DoneCallbackId add_done_callback(const Context& context, F&& fn) {
-        return register_callback(
-            detail::bind_context(state_->loop(), context, bind_done_callback(std::forward<F>(fn))));
+        return register_callback(detail::bind_context(get_loop(), context, bind_done_callback(std::forward<F>(fn))));
     }
     /// How many were removed: 0 once the future is done, or if it was removed already. (Lambdas do not compare, so the
     /// registration names it.)
     std::size_t remove_done_callback(detail::DoneCallbackId id) {
-        return id.there() && state_->remove_callback(id.there(), id.serial()) ? 1 : 0;
+        return id.there() && require().remove_callback(id.there(), id.serial()) ? 1 : 0;
     }
 
     /// As asyncio's repr: state, and result or exception; of a task also its name and where it waits.
@@ -134,7 +137,14 @@ public:
         return state_->repr(value);
     }
 
+    /// For the framework: the state, null of an empty one.
     const detail::Ref<detail::FutureBase>& state() const noexcept { return state_; }
+    /// For the framework: the state; RuntimeError if there is none.
+    detail::FutureBase& require() const {
+        if (!state_) [[unlikely]]
+            detail::throw_empty_future();
+        return *state_;
+    }
 
 protected:
     template <class F>
@@ -149,13 +159,13 @@ protected:
             return std::decay_t<F>(std::forward<F>(fn));
     }
     detail::DoneCallbackId register_callback(UniqueFunction<void()> fn) {
-        state_->require_own_thread();
+        require().require_own_thread();
         auto* callback = new detail::DoneCallback(*state_, std::move(fn));
         state_->add_callback(*callback);
         return detail::DoneCallbackId(*callback);
     }
     bool request_cancel(const std::string* message) {
-        state_->require_own_thread();
+        require().require_own_thread();
         return state_->cancel(message);
     }
     std::optional<detail::stored_t<T>>& storage() const noexcept {
@@ -203,7 +213,7 @@ inline void check_loop_of(FutureBase& state, EventLoop& loop) {
 template <class T>
 class FutureAwaiter {
 public:
-    explicit FutureAwaiter(const Future<T>& future) : state_(future.state()) {}
+    explicit FutureAwaiter(const Future<T>& future) : state_(&future.require()) {}
     FutureAwaiter(const FutureAwaiter&) = delete;
     FutureAwaiter& operator=(const FutureAwaiter&) = delete;
     ~FutureAwaiter() {

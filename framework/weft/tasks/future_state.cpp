@@ -10,10 +10,6 @@ FutureBase::~FutureBase() {
     report_if_unretrieved();
 }
 
-void FutureBase::report_if_unretrieved() noexcept {
-    if (unretrieved_) report_unretrieved();
-}
-
 void FutureBase::report_unretrieved() noexcept {
     mark_retrieved();
     try {

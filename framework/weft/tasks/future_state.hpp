@@ -156,7 +156,10 @@ protected:
     void store_exception(std::exception_ptr exception) noexcept { exception_ = std::move(exception); }
     virtual void report_unretrieved() noexcept;
     /// For the destructor of each class that overrides report_unretrieved(): the base's is too late.
-    void report_if_unretrieved() noexcept;
+    void report_if_unretrieved() noexcept {
+        if (unretrieved_) [[unlikely]]
+            report_unretrieved();
+    }
 
 private:
     void settle_without_loop(State state);

@@ -146,7 +146,7 @@ EventLoop& loop_of_range([[maybe_unused]] R& range) {
 /// Before anything is started.
 template <class A>
 void check_gatherable([[maybe_unused]] EventLoop& loop, [[maybe_unused]] const A& awaitable) {
-    if constexpr (FutureType<A>) check_loop_of(*awaitable.state(), loop);
+    if constexpr (FutureType<A>) check_loop_of(awaitable.require(), loop);
 }
 
 template <bool Mode, class... As>

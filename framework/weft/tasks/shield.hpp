@@ -68,7 +68,7 @@ auto shield(A&& awaitable, std::source_location location = std::source_location:
     using T = await_result_t<A>;
     Future<T> inner = ensure_future(std::forward<A>(awaitable), location);
     if (inner.done()) return inner;
-    if (detail::running_loop) detail::check_loop_of(*inner.state(), *detail::running_loop);
+    if (detail::running_loop) detail::check_loop_of(inner.require(), *detail::running_loop);
     auto outer = detail::Ref<detail::Shield<T>>::adopt(new detail::Shield<T>(inner.get_loop()));
     outer->follow(inner.state());
     return Future<T>(std::move(outer));

@@ -43,6 +43,10 @@ void run_until_done(EventLoop& loop, FutureBase& future) {
 
 }  // namespace detail
 
+void detail::throw_no_task() {
+    throw RuntimeError("no task runs: this stands for none");
+}
+
 TaskOptions eager_task_factory(EventLoop&, TaskOptions options) {
     if (!options.eager_start()) options.eager_start(true);
     return options;

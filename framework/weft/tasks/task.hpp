@@ -69,7 +69,7 @@ public:
                                      std::source_location location);
 
 private:
-    explicit TypedTask(EventLoop& loop) noexcept : WithValue<T, TaskBase>(loop) {}
+    TypedTask(EventLoop& loop, ContextSlot context) noexcept : WithValue<T, TaskBase>(loop, std::move(context)) {}
     void take_value() override { this->value_.emplace(static_cast<Promise<T>*>(this->root_)->take_stored()); }
 };
 
@@ -86,9 +86,9 @@ public:
     /// is done. Each call counts; the task may refuse by catching the error.
     using Future<T>::cancel;
     /// Requests to cancel that were not taken back.
-    unsigned cancelling() const noexcept { return task().cancelling(); }
+    unsigned cancelling() const { return task().cancelling(); }
     /// Takes one request back and returns how many are left; at 0 a request that was not delivered yet is dropped.
-    unsigned uncancel() noexcept { return task().uncancel(); }
+    unsigned uncancel() { return task().uncancel(); }
 
     std::string name() const { return task().task_name(); }
     std::string get_name() const { return name(); }
@@ -116,7 +116,7 @@ public:
     template <class... U>
     void set_exception(U&&...) = delete;
 
-    detail::TaskBase& task() const noexcept { return *this->state_->as_task(); }
+    detail::TaskBase& task() const { return *this->require().as_task(); }
 
 private:
     template <class F>
@@ -140,7 +140,7 @@ template <class T>
 Ref<TypedTask<T>> TypedTask<T>::start(EventLoop& loop, Coro<T>&& coro, std::source_location location) {
     if (loop.is_special() || !coro) [[unlikely]]
         return start_with(loop, std::move(coro), TaskOptions(), location);
-    auto task = Ref<TypedTask>::adopt(new TypedTask(loop));
+    auto task = Ref<TypedTask>::adopt(new TypedTask(loop, ContextSlot::copy_of_current()));
     task->TaskBase::start(std::exchange(coro.handle_, nullptr).promise(), location);
     return task;
 }
@@ -153,7 +153,7 @@ Ref<TypedTask<T>> TypedTask<T>::start_with(EventLoop& loop, Coro<T>&& coro, cons
     std::optional<TaskOptions> decided;
     if (const TaskFactory& factory = loop.get_task_factory()) decided = factory(loop, given);
     const TaskOptions& options = decided ? *decided : given;
-    auto task = Ref<TypedTask>::adopt(new TypedTask(loop));
+    auto task = Ref<TypedTask>::adopt(new TypedTask(loop, ContextSlot::copy_of_current()));
     if (options.name()) task->set_name(*options.name());
     if (options.context()) task->set_context(*options.context());
     PromiseBase& root = std::exchange(coro.handle_, nullptr).promise();
@@ -245,24 +245,30 @@ auto ensure_future(A&& awaitable, std::source_location location = std::source_lo
         return create_task(std::forward<A>(awaitable), location);
 }
 
-/// The task that runs now, without its result type.
+namespace detail {
+
+[[noreturn]] void throw_no_task();
+
+}  // namespace detail
+
+/// The task that runs now, without its result type; false if there is none.
 class CurrentTask {
 public:
     explicit CurrentTask(detail::TaskBase* task) noexcept : task_(task) {}
     explicit operator bool() const noexcept { return static_cast<bool>(task_); }
     bool cancel() { return request_cancel(nullptr); }
     bool cancel(const std::string& message) { return request_cancel(&message); }
-    unsigned cancelling() const noexcept { return task_->cancelling(); }
-    unsigned uncancel() noexcept { return task_->uncancel(); }
-    bool done() const noexcept { return task_->done(); }
-    bool cancelled() const noexcept { return task_->is_cancelled(); }
-    std::string name() const { return task_->task_name(); }
+    unsigned cancelling() const { return task().cancelling(); }
+    unsigned uncancel() { return task().uncancel(); }
+    bool done() const { return task().done(); }
+    bool cancelled() const { return task().is_cancelled(); }
+    std::string name() const { return task().task_name(); }
     std::string get_name() const { return name(); }
-    void set_name(std::string name) { task_->set_name(std::move(name)); }
-    Context get_context() const { return task_->context(); }
-    std::vector<std::source_location> get_stack() const { return task_->await_stack(); }
-    void print_stack() const { detail::write_stderr(detail::format_stack(*task_)); }
-    EventLoop& get_loop() const noexcept { return task_->loop(); }
+    void set_name(std::string name) { task().set_name(std::move(name)); }
+    Context get_context() const { return task().context(); }
+    std::vector<std::source_location> get_stack() const { return task().await_stack(); }
+    void print_stack() const { detail::write_stderr(detail::format_stack(task())); }
+    EventLoop& get_loop() const { return task().loop(); }
     /// As asyncio's repr: state, name and where it waits.
     std::string repr() const { return task_ ? task_->describe() : "<Task>"; }
     /// The same task.
@@ -271,11 +277,16 @@ public:
     bool operator==(const Task<T>& other) const noexcept {
         return task_.get() == other.state().get();
     }
-    detail::TaskBase& task() const noexcept { return *task_; }
+    /// RuntimeError if this is false.
+    detail::TaskBase& task() const {
+        if (!task_) [[unlikely]]
+            detail::throw_no_task();
+        return *task_;
+    }
 
 private:
     bool request_cancel(const std::string* message) {
-        task_->require_own_thread();
+        task().require_own_thread();
         return task_->cancel(message);
     }
     detail::Ref<detail::TaskBase> task_;
@@ -320,7 +331,7 @@ void run_until_done(EventLoop& loop, FutureBase& future);
 template <class A>
 auto ensure_future_on(EventLoop& loop, A&& awaitable) {
     if constexpr (FutureType<A>) {
-        check_loop_of(*awaitable.state(), loop);
+        check_loop_of(awaitable.require(), loop);
         return Future<await_result_t<A>>(awaitable);
     } else if constexpr (CoroType<A>) {
         return Future<await_result_t<A>>(loop.create_task(std::move(awaitable)));
@@ -337,6 +348,7 @@ decltype(auto) EventLoop::run_until_complete(A&& awaitable) {
     using T = await_result_t<A>;
     check_can_run();
     Future<T> future = detail::ensure_future_on(*this, std::forward<A>(awaitable));
+    if constexpr (!detail::FutureType<A>) future.state()->as_task()->note_pending_is_known();  // by what this throws
     detail::run_until_done(*this, *future.state());
     future.state()->require_value();
     return detail::take_value_of<T>(*future.state(), !future.state()->is_shared());

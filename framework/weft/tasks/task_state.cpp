@@ -41,8 +41,6 @@ void PromiseBase::unhandled_exception() noexcept {
     task_->note_unwound(*this);
 }
 
-// TaskBase
-
 void PromiseBase::note_never_awaited() const noexcept {
     EventLoop* loop = running_loop;
     if (loop ? !loop->get_debug() : !debug_in_environment()) return;
@@ -61,7 +59,11 @@ void PromiseBase::note_never_awaited() const noexcept {
     }
 }
 
-void TaskBase::step() {
+// TaskBase
+
+TaskBase::Extras::~Extras() = default;
+
+inline void TaskBase::step() {
     EventLoop& loop = this->loop();
     Waiter* const waiter = std::exchange(waiter_, nullptr);
     if (must_cancel_) [[unlikely]] {
@@ -81,6 +83,10 @@ void TaskBase::step() {
     } while (continue_);
     loop.set_current_task(nullptr);
     if (!leaf_) finish_root();
+}
+
+void TaskBase::run() {
+    step();
 }
 
 void TaskBase::step_eagerly() {
@@ -107,15 +113,40 @@ void TaskBase::step_eagerly() {
 
 /// Cancelled before its first step: the body never runs.
 void TaskBase::finish_before_start() {
-    raise_cancelled_ = false;
-    root_->handle_.destroy();
-    root_ = leaf_ = nullptr;
-    leave_table();
+    leaf_ = nullptr;
+    let_go_of_root();
     complete(State::cancelled);
     release();
 }
 
+inline void TaskBase::let_go_of_root() noexcept {
+    root_->handle_.destroy();
+    root_ = nullptr;
+    raise_cancelled_ = false;
+    leave_table();
+}
+
 void TaskBase::finish_root() {
+    if (!root_->exception_ && !must_cancel_) [[likely]] {
+        try {
+            take_value();
+        } catch (...) {
+            root_->exception_ = std::current_exception();
+        }
+    }
+    if (root_->exception_ || must_cancel_) [[unlikely]] {
+        finish_failed();
+        return;
+    }
+    if (extras_) [[unlikely]]
+        extras_->raised = nullptr;
+    let_go_of_root();
+    complete(State::finished);
+    release();
+}
+
+/// It ends by an exception, or was cancelled in its last step.
+void TaskBase::finish_failed() {
     std::exception_ptr exception = std::move(root_->exception_);
     bool interrupt = false;
     bool cancelled = false;
@@ -135,20 +166,11 @@ void TaskBase::finish_root() {
         } catch (const SystemExit&) {
             interrupt = true;
         } catch (...) {}
-    } else if (must_cancel_) {
+    } else {
         must_cancel_ = false;
         cancelled = true;
-    } else {
-        try {
-            take_value();
-        } catch (...) {
-            exception = std::current_exception();
-        }
     }
-    root_->handle_.destroy();
-    root_ = nullptr;
-    raise_cancelled_ = false;
-    leave_table();
+    let_go_of_root();
     if (!cancelled) store_exception(exception);
     complete(cancelled ? State::cancelled : State::finished);
     if (interrupt) mark_retrieved();  // it is on its way through the loop
@@ -164,10 +186,6 @@ Context TaskBase::context() {
         share_context();
     }
     return Context(extras.context);
-}
-
-void TaskBase::leave_table() noexcept {
-    loop().task_table().remove(*this);
 }
 
 bool TaskBase::cancel(const std::string* message) {
@@ -248,13 +266,17 @@ void TaskBase::report_unretrieved() noexcept {
     }
 }
 
-void TaskBase::destroy_pending() noexcept {
+void TaskBase::report_pending() noexcept {
     try {
         const ContextScope scope(context_slot());
         loop().report_error(nullptr, [&] { return error_context("Task was destroyed but it is pending!", nullptr); });
     } catch (...) {
         // An interrupt cannot stop the loop from closing; the report was made.
     }
+}
+
+void TaskBase::destroy_pending() noexcept {
+    if (!pending_is_known_) report_pending();
     leave_table();
     waiter_ = nullptr;
     if (root_) root_->handle_.destroy();

@@ -112,7 +112,7 @@ public:
     }
 
     // ReadyNode
-    void run() final { step(); }
+    void run() final;
     void discard() noexcept final {}  // the table destroys pending tasks
     std::string describe() const final { return repr({}); }
 
@@ -137,6 +137,8 @@ public:
         extras().context = context.state();
         share_context();
     }
+    /// Somebody was told already that it did not end: the loop does not report it when it closes.
+    void note_pending_is_known() noexcept { pending_is_known_ = true; }
     /// Where the exception that ended the task passed, innermost first.
     const std::vector<std::source_location>* error_trace() const noexcept {
         return extras_ ? &extras_->error_trace : nullptr;
@@ -182,7 +184,7 @@ public:
     void note_unwound(const PromiseBase& coroutine) noexcept;
 
 protected:
-    explicit TaskBase(EventLoop& loop) noexcept : FutureBase(loop, true), TaskRecord(ContextSlot::copy_of_current()) {}
+    TaskBase(EventLoop& loop, ContextSlot context) noexcept : FutureBase(loop, true), TaskRecord(std::move(context)) {}
     ~TaskBase() override { report_if_unretrieved(); }
 
     /// The root has finished without an exception: take its value.
@@ -192,6 +194,8 @@ protected:
 private:
     /// What few tasks have.
     struct Extras {
+        Extras() = default;
+        ~Extras();
         std::optional<std::string> name;
         Ref<ContextState> context;  // in place of context_
         std::exception_ptr raised;  // the CancelledError that was raised last, if it has no message
@@ -213,8 +217,12 @@ private:
     void step();
     void step_eagerly();
     void finish_root();
+    void finish_failed();
     void finish_before_start();
-    void leave_table() noexcept;
+    void report_pending() noexcept;
+    /// Before complete(): the coroutine goes, and the loop does not hold this any more, except by its reference.
+    void let_go_of_root() noexcept;
+    void leave_table() noexcept { loop().task_table().remove(*this); }
     void deliver_cancel();
     [[noreturn]] void raise_cancelled();
 
@@ -230,6 +238,7 @@ private:
     bool cancelling_now_ : 1 = false;   // in cancel()
     bool must_cancel_ : 1 = false;      // raise CancelledError at the next step
     bool raise_cancelled_ : 1 = false;  // raise it in this step
+    bool pending_is_known_ : 1 = false;
 };
 
 inline void PromiseBase::finish() noexcept {

@@ -105,7 +105,7 @@ auto wait(R&& futures, WaitOptions options = {}) {
     std::vector<F> copies;
     std::unordered_set<const void*> seen;
     for (const auto& future : futures)
-        if (seen.insert(future.state().get()).second) copies.push_back(future);
+        if (seen.insert(&future.require()).second) copies.push_back(future);
     return detail::run_wait<F>(std::move(copies), options);
 }
 
