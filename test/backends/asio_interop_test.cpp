@@ -157,6 +157,53 @@ TEST_CASE("a loop runs on an io_context that exists already, and runs its handle
     CHECK(posted == 2);
 }
 
+TEST_CASE(
+    "once the io_context was asked for, Weft's sockets, timers and wake-ups and Asio's handlers come in one loop") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        const auto echo = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            for (Bytes data = co_await reader.read(100); !data.empty(); data = co_await reader.read(100))
+                writer.write(data.span());
+        };
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+        int posted = 0;
+        asio::thread_pool pool(1);
+        for (int round = 0; round < 3; ++round) {
+            writer.write("ping");
+            const Bytes answer = co_await reader.readexactly(4);
+            CHECK(answer == "ping");
+            const auto doubles = [round] { return 2 * round; };
+            const int doubled = co_await loop.run_in_executor(nullptr, doubles);
+            CHECK(doubled == 2 * round);
+            co_await sleep(1ms);
+            // The first of these is what makes the loop wait in Asio's reactor.
+            asio::post(io_context(loop), [&] { ++posted; });
+            asio::post(pool, [&, &context = io_context(loop)] { asio::post(context, [&] { ++posted; }); });
+            while (posted < 2 * (round + 1))
+                co_await sleep(1ms);
+        }
+        pool.join();
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE("a handler posted from another thread wakes a loop that waits for nothing else") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        asio::io_context& context = io_context(loop);
+        Future<> posted = loop.create_future<void>();
+        std::thread other([&, posted]() mutable {
+            std::this_thread::sleep_for(5ms);
+            asio::post(context, [posted]() mutable { posted.set_result(); });
+        });
+        co_await posted;
+        other.join();
+    });
+}
+
 TEST_CASE("io_context() of a loop on another backend is an error") {
     auto loop = make_simulated_loop();
     CHECK_THROWS_AS(io_context(*loop), RuntimeError);

@@ -1,7 +1,27 @@
 #include "net/support.hpp"
 
+#include <sys/syscall.h>
+
 using namespace weft;
 using namespace weft::testing;
+
+namespace {
+
+/// What accept4() fails with, `failures_left` times, in this program.
+int failing_with = 0;
+int failures_left = 0;
+
+}  // namespace
+
+/// In the place of the system's, which runs out of memory only where the whole machine does.
+extern "C" int accept4(int socket, sockaddr* name, socklen_t* size, int flags) {
+    if (failures_left > 0) {
+        --failures_left;
+        errno = failing_with;
+        return -1;
+    }
+    return static_cast<int>(::syscall(SYS_accept4, socket, name, size, flags));
+}
 
 namespace {
 
@@ -66,6 +86,54 @@ TEST_CASE("without a descriptor for it a connection waits: accepting reports, re
         co_await server.wait_closed();
         loop.set_exception_handler(nullptr);
     });
+}
+
+TEST_CASE("where the system has no memory or no file for it a connection waits, too") {
+    for (const int error : {ENFILE, ENOBUFS, ENOMEM}) {
+        CAPTURE(error);
+        run_real([error]() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            Reports reports(loop);
+            Server server = co_await start_server(echo_stream, "127.0.0.1", 0);
+            failing_with = error;
+            failures_left = 1;
+            const TimePoint begin = Clock::now();
+            auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+            const std::string back = co_await ask_for_echo(reader, writer, "hello");
+            CHECK(back == "hello");
+            CHECK(Clock::now() - begin >= 900ms);  // it has rested
+            CHECK(failures_left == 0);
+            REQUIRE(reports.size() == 1);
+            CHECK(reports[0].message == "socket.accept() out of system resource");
+            CHECK(error_text(reports[0].exception) == "OSError: accept: " + std::system_category().message(error));
+            writer.close();
+            server.close();
+            co_await server.wait_closed();
+            loop.set_exception_handler(nullptr);
+        });
+    }
+}
+
+TEST_CASE("a connection that has gone before it was taken, or a signal, holds up no other") {
+    for (const int error : {ECONNABORTED, EINTR}) {
+        CAPTURE(error);
+        run_real([error]() -> Coro<> {
+            EventLoop& loop = get_running_loop();
+            Reports reports(loop);
+            Server server = co_await start_server(echo_stream, "127.0.0.1", 0);
+            failing_with = error;
+            failures_left = 3;
+            auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+            const std::string back = co_await ask_for_echo(reader, writer, "hello");
+            CHECK(back == "hello");
+            CHECK(failures_left == 0);
+            CHECK(reports.size() == 0);
+            writer.close();
+            server.close();
+            co_await server.wait_closed();
+            loop.set_exception_handler(nullptr);
+        });
+    }
 }
 
 TEST_CASE("a server that is closed while accepting rests does not come back") {

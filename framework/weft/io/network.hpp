@@ -20,6 +20,9 @@ class SocketEvents {
 public:
     /// `data` is valid during the call only.
     virtual void on_data(std::span<const std::byte> data) = 0;
+    /// Where a socket may put what it reads next, of which it tells by on_data(), also if it is nothing; empty if it is
+    /// to use its own memory.
+    virtual std::span<std::byte> read_space() noexcept { return {}; }
     virtual void on_end_of_stream() = 0;
     virtual void on_read_error(std::error_code error) = 0;
     /// Answers one wait_writable().

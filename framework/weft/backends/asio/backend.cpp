@@ -8,6 +8,9 @@
 #include <weft/services/executor.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 namespace weft::asio_backend {
@@ -15,20 +18,21 @@ namespace weft::asio_backend {
 AsioBackend::AsioBackend()
     : own_context_(std::make_unique<IoContext>(1)),
       context_(*own_context_),
-      wake_up_(context_),
-      work_(context_.get_executor()),
-      network_(std::make_unique<AsioNetwork>(context_)) {}
+      network_(std::make_unique<AsioNetwork>(context_)),
+      wake_up_(network_->sockets()),
+      work_(context_.get_executor()) {}
 
 AsioBackend::AsioBackend(IoContext& context)
     : context_(context),
       shared_(true),
-      wake_up_(context_),
-      work_(context_.get_executor()),
-      network_(std::make_unique<AsioNetwork>(context_)) {}
+      network_(std::make_unique<AsioNetwork>(context_)),
+      wake_up_(network_->sockets()),
+      work_(context_.get_executor()) {}
 
 AsioBackend::~AsioBackend() = default;
 
 void AsioBackend::attach(EventLoop& loop) {
+    loop_ = &loop;
     network_->set_loop(loop);
 }
 
@@ -39,6 +43,9 @@ void AsioBackend::close() noexcept {
     watches_.clear();
     called_.clear();
     network_->close();
+#ifdef WEFT_ASIO_EPOLL
+    set_watch_ = nullptr;
+#endif
     work_.reset();
     // Cancelled operations still have to be told; the objects that they hold are freed here.
     try {
@@ -49,34 +56,77 @@ void AsioBackend::close() noexcept {
     }
 }
 
+#ifdef WEFT_ASIO_EPOLL
+
+namespace {
+
+/// What epoll_wait(2) takes, in milliseconds.
+int timeout_until(std::optional<TimePoint> deadline) noexcept {
+    if (!deadline) return -1;
+    const TimePoint now = Clock::now();
+    if (*deadline <= now) return 0;
+    constexpr std::int64_t longest = std::numeric_limits<int>::max();
+    return static_cast<int>(std::min(std::chrono::ceil<std::chrono::milliseconds>(*deadline - now).count(), longest));
+}
+
+}  // namespace
+
+#endif
+
 void AsioBackend::poll(std::optional<TimePoint> deadline) {
     if (!called_.wait_again()) {
         const TimePoint soon = now() + constants::out_of_memory_pause;
         deadline = deadline ? std::min(*deadline, soon) : soon;
     }
-    SocketContext& sockets = network_->sockets();
-    std::size_t ran;
-    if (sockets.read_queued())
-        ran = context_.poll_one();
-    else
-        ran = deadline ? context_.run_one_until(*deadline) : context_.run_one();
-    sockets.deliver();
-    // Somebody stopped the io_context: the loop goes on.
-    if (ran == 0 && context_.stopped()) context_.restart();
+#ifdef WEFT_ASIO_EPOLL
+    EpollSet& events = network_->sockets().events;
+    if (!shared_) {
+        events.fetch(timeout_until(deadline));
+        // What a read has woken goes on before the next read: its data is in the cache, and in the same memory.
+        while (events.handle_next() && !loop_->has_ready()) {}
+        return;
+    }
+    if (events.has_events()) {
+        handle_events();
+        run_context_ready();
+        return;
+    }
+    if (!set_watch_) set_watch_ = std::make_unique<SetWatch>(context_, events);
+    set_watch_->wait();
+#endif
+    run_context(deadline);
 }
 
 void AsioBackend::poll_ready() {
     if (is_idle()) return;
     called_.wait_again();
+#ifdef WEFT_ASIO_EPOLL
+    handle_events();
+    if (!shared_) return;
+#endif
+    run_context_ready();
+}
+
+#ifdef WEFT_ASIO_EPOLL
+/// All that there are, without waiting.
+void AsioBackend::handle_events() {
+    EpollSet& events = network_->sockets().events;
+    events.fetch(0);
+    while (events.handle_next()) {}
+}
+#endif
+
+void AsioBackend::run_context(std::optional<TimePoint> deadline) {
+    const std::size_t ran = deadline ? context_.run_one_until(*deadline) : context_.run_one();
+    // Somebody stopped the io_context: the loop goes on.
+    if (ran == 0 && context_.stopped()) context_.restart();
+}
+
+void AsioBackend::run_context_ready() {
     if (context_.stopped()) context_.restart();
-    SocketContext& sockets = network_->sockets();
-    sockets.read_queued();
     // Bounded: a peer that sends as fast as it is read must not keep the loop here.
-    for (unsigned count = 0; count < constants::busy_poll_completions; ++count) {
-        const std::size_t ran = context_.poll_one();
-        sockets.deliver();
-        if (ran == 0) return;
-    }
+    for (unsigned count = 0; count < constants::busy_poll_completions; ++count)
+        if (context_.poll_one() == 0) return;
 }
 
 void AsioBackend::wake() noexcept {

@@ -1,8 +1,12 @@
 #pragma once
 // AsioBackend: a loop's I/O on a boost::asio::io_context, its own or one the application already has.
+//
+// With epoll what is Weft's waits in an epoll set of the loop's, and the io_context is run only once somebody has asked
+// for it: then the loop waits there, and there for its set. With another reactor everything waits in the io_context.
 
 #include <weft/backends/asio/fd_watch.hpp>
 #include <weft/backends/asio/network.hpp>
+#include <weft/backends/asio/set_watch.hpp>
 #include <weft/backends/asio/wake_up.hpp>
 #include <weft/loop/backend.hpp>
 
@@ -51,13 +55,22 @@ public:
 
 private:
     void close_signals() noexcept;
+    void run_context(std::optional<TimePoint> deadline);
+    void run_context_ready();
+#ifdef WEFT_ASIO_EPOLL
+    void handle_events();
+#endif
 
+    EventLoop* loop_ = nullptr;
     std::unique_ptr<IoContext> own_context_;
     IoContext& context_;
     bool shared_ = false;  // the io_context has handlers that are not Weft's
-    WakeUp wake_up_;
-    boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::unique_ptr<AsioNetwork> network_;
+    WakeUp wake_up_;
+#ifdef WEFT_ASIO_EPOLL
+    std::unique_ptr<SetWatch> set_watch_;  // while it is shared
+#endif
+    boost::asio::executor_work_guard<IoContext::executor_type> work_;
     std::map<std::pair<int, FdEvent>, std::shared_ptr<FdWatch>> watches_;
     FdWatches called_;
     std::shared_ptr<SignalReceiver> signals_;  // while there is something to receive

@@ -1,16 +1,13 @@
 #pragma once
-// Channel: how a socket waits.
-//
-// Asio's reactors are edge-triggered and each wait is a new operation: a message costs one more system call, which
-// finds that nothing is left, and one more registration. EpollChannel is registered once and hears of every event; it
-// lives inside the socket. WaitChannel does the same by Asio's public async_wait, for other reactors and versions.
+// Channel: how a socket waits. EpollChannel is an entry of the loop's epoll set and lives inside the socket;
+// WaitChannel does the same by Asio's async_wait, for other reactors. Both are level-triggered: while something is
+// there to be read and the socket is watched, each poll tells it.
 
 #include <weft/backends/asio/epoll_set.hpp>
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/backends/asio/waiter.hpp>
 #include <weft/base/ref.hpp>
 
-#include <cstddef>
 #include <cstdint>
 
 namespace weft::asio_backend {
@@ -19,33 +16,38 @@ namespace weft::asio_backend {
 
 /// A Socket has context(), native_handle(), references, and the functions named here.
 template <class Socket>
-class EpollChannel : private Operation {
+class EpollChannel : private EpollEntry {
 public:
     /// The descriptor stays the socket's until close().
-    explicit EpollChannel(Socket& socket) noexcept : Operation(&complete), socket_(socket) {}
-    /// From now on socket.take_event() is called whenever there may be data, and socket.note_failure() before it if
-    /// there is an error. True if this is the first watch, so that an event will tell of what is there already.
-    bool watch() {
-        if (registered_) return false;
-        start();
-        return true;
+    explicit EpollChannel(Socket& socket) noexcept : socket_(socket) {}
+    /// From now on socket.take_event() is called whenever there is data, the end of the stream, or an error. Throws the
+    /// typed OS error.
+    void watch() {
+        if (reading_) return;
+        reading_ = true;
+        tell_set();
     }
+    /// In take_event(): it is not called any more.
+    void stop_watching() noexcept { reading_ = false; }
     /// Calls socket.write_ready() once.
-    void wait_write();
-    /// Ends the waits and closes the descriptor. The socket may go with it, unless somebody else has a reference.
+    void wait_write() {
+        writing_ = true;
+        tell_set();
+    }
+    /// Ends the waits and closes the descriptor.
     void close() noexcept;
-    /// In take_event(): the end of the stream is not there, and will be another event.
-    bool end_is_not_there() const noexcept;
 
 private:
-    static void complete(void* owner, Operation* base, const boost::system::error_code&, std::size_t);
-    void start();
-    bool event_is_queued() const noexcept { return task_result_ != 0; }
-    void handle_event();
-    void tell_writable();
+    void handle_events(std::uint32_t events) override;
+    std::uint32_t wanted() const noexcept;
+    /// That something is not wanted any more is told when it comes: it may be wanted again by then.
+    void tell_set();
+    void tell_set_later() noexcept;
 
-    bool registered_ = false;  // until close(); it holds a reference to the socket
-    bool waits_to_write_ = false;
+    bool registered_ = false;
+    bool reading_ = false;
+    bool writing_ = false;
+    std::uint32_t told_ = 0;  // what the set tells of
     Socket& socket_;
 };
 template <class Socket>
@@ -57,10 +59,10 @@ template <class Socket>
 class WaitChannel {
 public:
     explicit WaitChannel(Socket& socket);
-    bool watch();
+    void watch();
+    void stop_watching() noexcept {}
     void wait_write();
     void close() noexcept;
-    bool end_is_not_there() const noexcept { return false; }
 
 private:
     Socket& socket_;

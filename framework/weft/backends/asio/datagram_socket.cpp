@@ -27,7 +27,7 @@ AsioDatagramSocket::~AsioDatagramSocket() {
 void AsioDatagramSocket::start_receiving() {
     if (receiving_ || closed_) return;
     receiving_ = true;
-    channel_.watch();  // an event tells of what is there already
+    channel_.watch();
 }
 
 void AsioDatagramSocket::close() noexcept {
@@ -39,40 +39,35 @@ void AsioDatagramSocket::close() noexcept {
 
 // Events
 
-void AsioDatagramSocket::note_ready() noexcept {
-    if (noted_) return;
-    noted_ = true;
-    context_.note_ready(*this);
-}
-
-void AsioDatagramSocket::take_event() noexcept {
-    if (!closed_) note_ready();
-}
-
 void AsioDatagramSocket::write_ready() {
     if (!closed_) events_->on_writable();
 }
 
 // Receiving
 
-bool AsioDatagramSocket::receive_some() {
-    noted_ = false;
-    bool received = false;
-    bool drained = false;
-    for (unsigned batch = 0; !drained && !closed_ && batch < constants::datagram_batches; ++batch)
-        received |= receive_batch(drained);
-    if (closed_) return received;
-    channel_.watch();  // if it waits by single events
-    if (!drained) note_ready();
-    return received;
+void AsioDatagramSocket::take_event() {
+    try {
+        receive_all();
+    } catch (...) {
+        // An interrupt, after which the loop may run again.
+        if (!closed_) channel_.watch();
+        throw;
+    }
+    if (!closed_) channel_.watch();
 }
 
-/// What one system call gives. That it gives less than it could tells, without another call, that there is no more.
-bool AsioDatagramSocket::receive_batch(bool& drained) {
+/// What is there, up to a bound; another event tells of more.
+void AsioDatagramSocket::receive_all() {
+    bool more = true;
+    for (unsigned batch = 0; more && !closed_ && batch < constants::datagram_batches; ++batch)
+        more = receive_batch();
+}
+
+/// What one system call gives. False if there is no more, which a call that gives less than it could tells as well.
+bool AsioDatagramSocket::receive_batch() {
     constexpr std::size_t slots = constants::read_buffer_size / constants::datagram_slot_size;
     std::byte* buffer = context_.buffer();
     if (!buffer) {
-        drained = true;
         events_->on_datagram_error(std::make_error_code(std::errc::not_enough_memory));
         return false;
     }
@@ -94,12 +89,10 @@ bool AsioDatagramSocket::receive_batch(bool& drained) {
         count = ::recvmmsg(descriptor_, messages.data(), wanted, MSG_DONTWAIT, nullptr);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
-        drained = errno == EAGAIN || errno == EWOULDBLOCK;
-        if (drained) return false;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
         events_->on_datagram_error(io::last_error());
         return true;
     }
-    drained = static_cast<unsigned>(count) < wanted;
     for (unsigned i = 0; i < static_cast<unsigned>(count) && !closed_; ++i) {
         const msghdr& header = messages[i].msg_hdr;
         if ((header.msg_flags & MSG_TRUNC) != 0) {
@@ -112,7 +105,7 @@ bool AsioDatagramSocket::receive_batch(bool& drained) {
                 : io::SocketName::read(reinterpret_cast<const sockaddr*>(&names[i]), header.msg_namelen);
         events_->on_datagram({buffer + i * slot_size, messages[i].msg_len}, from);
     }
-    return true;
+    return static_cast<unsigned>(count) == wanted;
 }
 
 // Sending

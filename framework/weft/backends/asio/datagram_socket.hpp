@@ -25,29 +25,22 @@ public:
     /// The file that its address is goes with it.
     void own_file(const Address& address) { file_.remember(address); }
 
-    // For the channel and the context.
+    // For the channel.
 
     SocketContext& context() const noexcept { return context_; }
-    void take_event() noexcept;
-    /// What failed is told by the next receive.
-    void note_failure() noexcept {}
+    void take_event();
     void write_ready();
-    /// Receives what is there, up to a bound, and delivers it; true if there was something.
-    bool receive_some();
-
-    AsioDatagramSocket* next_ready = nullptr;  // SocketContext's
 
 private:
     ~AsioDatagramSocket() override;
 
-    void note_ready() noexcept;
-    bool receive_batch(bool& drained);
+    void receive_all();
+    bool receive_batch();
 
     SocketContext& context_;
     const int descriptor_;
     bool is_local_ = false;  // a Unix socket
     bool receiving_ = false;
-    bool noted_ = false;  // with SocketContext::note_ready()
     bool closed_ = false;
     SocketFile file_;
     Channel<AsioDatagramSocket> channel_;

@@ -2,32 +2,66 @@
 
 #ifdef WEFT_ASIO_EPOLL
 
-#include <sys/epoll.h>
-
+#include <algorithm>
 #include <cerrno>
 
 namespace weft::asio_backend {
 
-// An explicit instantiation may name what is private.
-namespace exposed {
+namespace {
 
-template <class Tag, typename Tag::Member Pointer>
-struct Expose {
-    friend typename Tag::Member member(Tag) noexcept { return Pointer; }
-};
-struct EpollFd {
-    using Member = int Reactor::*;
-    friend Member member(EpollFd) noexcept;
-};
-template struct Expose<EpollFd, &Reactor::epoll_fd_>;
-
-}  // namespace exposed
-
-int control_epoll(Reactor& reactor, int command, int descriptor, std::uint32_t events, Operation* operation) noexcept {
+epoll_event event_of(std::uint32_t events, EpollEntry& entry) noexcept {
     epoll_event event{};
     event.events = events;
-    event.data.ptr = operation;
-    return ::epoll_ctl(reactor.*member(exposed::EpollFd()), command, descriptor, &event) == 0 ? 0 : errno;
+    event.data.ptr = &entry;
+    return event;
+}
+
+}  // namespace
+
+EpollSet::EpollSet() : descriptor_(io::check_call(::epoll_create1(EPOLL_CLOEXEC), "epoll")) {}
+
+int EpollSet::add(int descriptor, std::uint32_t events, EpollEntry& entry) noexcept {
+    epoll_event event = event_of(events, entry);
+    return ::epoll_ctl(descriptor_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : errno;
+}
+
+int EpollSet::change(int descriptor, std::uint32_t events, EpollEntry& entry) noexcept {
+    epoll_event event = event_of(events, entry);
+    return ::epoll_ctl(descriptor_.get(), EPOLL_CTL_MOD, descriptor, &event) == 0 ? 0 : errno;
+}
+
+void EpollSet::remove(int descriptor, EpollEntry& entry) noexcept {
+    // By name: a copy of the descriptor in a child that is just being started would keep it in the set.
+    ::epoll_ctl(descriptor_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
+    for (std::size_t i = next_; i < count_; ++i)
+        if (events_[i].data.ptr == &entry) events_[i].data.ptr = nullptr;
+    std::erase_if(noted_, [&](const epoll_event& event) { return event.data.ptr == &entry; });
+}
+
+void EpollSet::note(EpollEntry& entry, std::uint32_t events) {
+    noted_.push_back(event_of(events, entry));
+}
+
+void EpollSet::append_noted() noexcept {
+    const auto end = noted_.begin() + static_cast<std::ptrdiff_t>(std::min(noted_.size(), noted_per_poll));
+    for (auto event = noted_.begin(); event != end; ++event)
+        events_[count_++] = *event;
+    noted_.erase(noted_.begin(), end);
+}
+
+void EpollSet::fetch(int timeout) noexcept {
+    if (next_ != count_) return;
+    next_ = count_ = 0;
+    const int count = ::epoll_wait(descriptor_.get(), events_.data(), events_per_poll, noted_.empty() ? timeout : 0);
+    if (count > 0) count_ = static_cast<std::size_t>(count);  // a signal is no event
+    if (!noted_.empty()) append_noted();
+}
+
+bool EpollSet::handle_next() {
+    if (next_ == count_) return false;
+    const epoll_event event = events_[next_++];
+    if (event.data.ptr) static_cast<EpollEntry*>(event.data.ptr)->handle_events(event.events);
+    return true;
 }
 
 }  // namespace weft::asio_backend

@@ -1,23 +1,71 @@
 #pragma once
-// The epoll set of Asio's reactor, for descriptors that have an operation of their own in it.
+// EpollSet: the descriptors that a loop waits for, in an epoll(7) set of their own.
 //
-// To the reactor the pointer that comes with an event is a record of its own, whose base class is an operation: it
-// stores the events there and queues it, and the scheduler completes it. So another operation may stand there: a
-// descriptor then costs no record (176 bytes), no lock, and no operation of each wait. It uses private members of the
-// version in Debian 12.
+// Asio's epoll reactor is edge-triggered, and each of its waits is a new operation that goes through its scheduler:
+// with all that a message costs as many instructions again as what is done for it. Here an event is one call of its
+// entry. Asio's own reactor comes in only where somebody uses the io_context; see AsioBackend.
 
 #include <weft/backends/asio/socket_context.hpp>
 
 #ifdef WEFT_ASIO_EPOLL
-#include <boost/asio/detail/scheduler_operation.hpp>
+#include <weft/io/descriptor.hpp>
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace weft::asio_backend {
 
-using Operation = boost::asio::detail::scheduler_operation;
+/// A descriptor's place in an EpollSet.
+class EpollEntry {
+public:
+    /// `events` are epoll's. The entry may be removed and destroyed by this.
+    virtual void handle_events(std::uint32_t events) = 0;
 
-/// epoll_ctl(2). The operation is completed after each of the events, which are in its task_result_; it must not be
-/// destroyed while there are any. 0, or the error.
-int control_epoll(Reactor& reactor, int command, int descriptor, std::uint32_t events, Operation* operation) noexcept;
+protected:
+    ~EpollEntry() = default;
+};
+
+class EpollSet {
+public:
+    /// Throws the typed OS error.
+    EpollSet();
+    EpollSet(const EpollSet&) = delete;
+    EpollSet& operator=(const EpollSet&) = delete;
+
+    /// epoll_ctl(2): 0, or the error.
+    int add(int descriptor, std::uint32_t events, EpollEntry& entry) noexcept;
+    int change(int descriptor, std::uint32_t events, EpollEntry& entry) noexcept;
+    /// The entry hears of nothing any more, also not of what has come already.
+    void remove(int descriptor, EpollEntry& entry) noexcept;
+    /// The next fetch has these events, too: of a descriptor that epoll refuses to watch, as it is always
+    /// ready.
+    void note(EpollEntry& entry, std::uint32_t events);
+
+    /// Asks the system for events unless some are left; waits `timeout` milliseconds at most, -1 being for ever.
+    void fetch(int timeout) noexcept;
+    /// Has one event handled; false if none is left.
+    bool handle_next();
+    /// A fetch would not wait.
+    bool has_events() const noexcept { return next_ != count_ || !noted_.empty(); }
+    /// Readable while there are events.
+    int native_handle() const noexcept { return descriptor_.get(); }
+
+private:
+    static constexpr std::size_t events_per_poll = 512;
+    static constexpr std::size_t noted_per_poll = 16;
+
+    void append_noted() noexcept;
+
+    io::OwnedDescriptor descriptor_;
+    std::size_t next_ = 0;
+    std::size_t count_ = 0;
+    std::array<epoll_event, events_per_poll + noted_per_poll> events_;
+    std::vector<epoll_event> noted_;
+};
 
 }  // namespace weft::asio_backend
 

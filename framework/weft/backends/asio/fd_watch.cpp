@@ -15,7 +15,7 @@ namespace weft::asio_backend {
 namespace asio = boost::asio;
 
 FdWatch::FdWatch(FdWatches& called, SocketContext& context, int fd, FdEvent event, UniqueFunction<void()> callback)
-    : called_(called), context_(&context), descriptor_(context.io), event_(event), callback_(std::move(callback)) {
+    : called_(called), context_(&context), descriptor_(context), event_(event), callback_(std::move(callback)) {
     io::OwnedDescriptor copy(io::check_call(::fcntl(fd, F_DUPFD_CLOEXEC, 0), "cannot watch descriptor"));
     // They are always ready, which epoll refuses to tell.
     struct stat status{};

@@ -51,7 +51,7 @@ public:
     State(SocketContext& context, io::OwnedDescriptor socket, const io::ListenOptions& options,
           io::ListenerEvents& events)
         : context_(&context),
-          descriptor_(context.io),
+          descriptor_(context),
           events_(&events),
           backlog_(options.backlog),
           keep_alive_(options.keep_alive),

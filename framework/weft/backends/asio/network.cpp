@@ -54,7 +54,6 @@ AsioNetwork::~AsioNetwork() = default;
 
 void AsioNetwork::close() noexcept {
     names_.close();
-    sockets_->clear();
 }
 
 namespace {
@@ -74,7 +73,7 @@ void bind_to(int socket, const Address& local) {
 
 /// A connection that is being made. Its wait holds it, and may end after the coroutine that began it.
 struct Connecting {
-    explicit Connecting(SocketContext& context) : context(&context), waiter(context.io) {}
+    explicit Connecting(SocketContext& context) : context(&context), waiter(context) {}
     const detail::Ref<SocketContext> context;
     Waiter waiter;
     boost::system::error_code error;  // of the wait itself

@@ -35,7 +35,7 @@ constexpr int reads_per_event = 4;
 class AsioPipe final : public io::StreamSocket, public detail::Pooled {
 public:
     AsioPipe(SocketContext& context, int fd, io::PipeEnd end)
-        : context_(&context), descriptor_(context.io), fd_(fd), end_(end), type_(type_of(fd)) {
+        : context_(&context), descriptor_(context), fd_(fd), end_(end), type_(type_of(fd)) {
         if (const auto error = descriptor_.assign(fd)) {
             closed_ = true;
             throw_os_error(to_std(error), "cannot watch file descriptor " + std::to_string(fd));

@@ -118,7 +118,7 @@ private:
     static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<Slot*>::is_always_lock_free);
 };
 
-SignalReceiver::SignalReceiver(SocketContext& context) : context_(&context), wake_up_(context.io) {
+SignalReceiver::SignalReceiver(SocketContext& context) : context_(&context), wake_up_(context) {
     io::OwnedDescriptor event(io::check_call(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"));
     if (const auto error = wake_up_.assign(event.get())) throw_os_error(to_std(error), "cannot watch for signals");
     slot_ = &Process::take_slot(event.take());

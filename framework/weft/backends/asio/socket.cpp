@@ -1,5 +1,6 @@
 #include <weft/backends/asio/socket.hpp>
 
+#include <weft/base/constants.hpp>
 #include <weft/io/descriptor.hpp>
 #include <weft/io/sendfile.hpp>
 #include <weft/io/socket_name.hpp>
@@ -26,9 +27,7 @@ AsioStreamSocket::AsioStreamSocket(SocketContext& context, int descriptor, const
     : descriptor_(descriptor), context_(context), channel_(*this), peer_(kept(peer)) {
     context_.add_ref();
     const int on = 1;
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    // Each read then tells how much is left, and the end of the stream too. A Unix socket has no such thing.
-    tells_rest_ = ::setsockopt(descriptor, IPPROTO_TCP, TCP_INQ, &on, sizeof on) == 0;
+    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a Unix socket has no such thing
 }
 
 AsioStreamSocket::~AsioStreamSocket() {
@@ -40,78 +39,56 @@ AsioStreamSocket::~AsioStreamSocket() {
 
 void AsioStreamSocket::start_reading() {
     wants_data_ = true;
-    if (closed_ || ended_) return;
-    const bool event_will_tell = channel_.watch();
-    if (!event_will_tell && !drained_) read_later();
-}
-
-void AsioStreamSocket::read_later() noexcept {
-    if (read_queued_) return;
-    read_queued_ = true;
-    context_.queue(*this);
+    if (!closed_ && !ended_) channel_.watch();
 }
 
 void AsioStreamSocket::take_event() {
-    if (closed_ || !wants_data_) {
-        drained_ = false;
-    } else if (context_.is_reading()) {
-        drained_ = false;
-        read_later();
-    } else if (!ended_) {
-        receive(channel_.end_is_not_there());
-    }
-}
-
-bool AsioStreamSocket::read_again() {
-    read_queued_ = false;
-    return wants_data_ && !closed_ && !ended_ && receive(false);
-}
-
-bool AsioStreamSocket::receive(bool end_is_not_there) {
-    bool drained = false;
-    const bool received = context_.receive(*this, end_is_not_there, drained);
-    drained_ = drained && !(received && failed_);
-    if (!received) {
-        failed_ = false;
-        if (!watch_again()) fail_watch(ENOMEM);
-    } else if (context_.received() == 0) {
-        ended_ = true;
-    }
-    return received;
-}
-
-/// False if there is no memory for it, where each watch is a wait.
-bool AsioStreamSocket::watch_again() noexcept {
-    try {
-        channel_.watch();
-        return true;
-    } catch (...) {
-        return false;
-    }
-}
-
-void AsioStreamSocket::fail_watch(int error) {
-    if (closed_ || ended_) return;
-    ended_ = true;
-    events_->on_read_error(std::error_code(error, std::system_category()));
-}
-
-void AsioStreamSocket::finish_read() {
-    if (closed_) return;
-    if (ended_) {
-        if (const int error = context_.receive_error())
-            events_->on_read_error(std::error_code(error, std::system_category()));
-        else
-            events_->on_end_of_stream();
+    if (closed_ || ended_ || !wants_data_) {
+        channel_.stop_watching();
         return;
     }
+    std::span<std::byte> space = events_->read_space();
+    const bool in_place = !space.empty();
+    if (!in_place) space = {context_.buffer(), constants::read_buffer_size};
+    if (!space.data()) {
+        fail(ENOMEM);
+        return;
+    }
+    ssize_t count;
+    do {
+        count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    const int error = count < 0 ? errno : 0;
+    if (count > 0) {
+        deliver(space.first(static_cast<std::size_t>(count)));
+        return;
+    }
+    if (in_place) events_->on_data(space.first(0));
+    if (count == 0) {
+        ended_ = true;
+        events_->on_end_of_stream();
+    } else if (error == EAGAIN || error == EWOULDBLOCK) {
+        deliver({});
+    } else {
+        fail(error);
+    }
+}
+
+/// Waits for more first: what is called back may throw through the loop.
+void AsioStreamSocket::deliver(std::span<const std::byte> data) {
     bool watched = true;
-    if (drained_)
-        watched = watch_again();
-    else
-        read_later();
-    events_->on_data(context_.data());
-    if (!watched) fail_watch(ENOMEM);
+    try {
+        channel_.watch();
+    } catch (...) {
+        watched = false;  // no memory for it, where each watch is a wait
+    }
+    if (!data.empty()) events_->on_data(data);
+    if (!watched && !closed_) fail(ENOMEM);
+}
+
+void AsioStreamSocket::fail(int error) {
+    ended_ = true;
+    events_->on_read_error(std::error_code(error, std::system_category()));
 }
 
 // Writing

@@ -1,13 +1,21 @@
 #pragma once
-// Waiter: a descriptor that is waited for; reading and writing are system calls of its owner's.
+// Waiter: a descriptor that is waited for, an event at a time; reading and writing are system calls of its owner's.
 //
-// It is an Asio descriptor, except with io_uring: Boost 1.81's frees its record of a descriptor that is closed even if
-// a wait is still in it, and who gets the record next never hears of anything. So with io_uring and that version Waiter
-// has the record itself, by Asio's internal interface, and keeps it until the last wait has ended.
+// With epoll it is an entry of the loop's set, else an Asio descriptor, except with io_uring: Boost 1.81's frees its
+// record of a descriptor that is closed even if a wait is still in it, and who gets the record next never hears of
+// anything. So with io_uring and that version Waiter has the record itself, by Asio's internal interface, and keeps it
+// until the last wait has ended.
 
 #include <weft/backends/asio/socket_context.hpp>
 
+#ifdef WEFT_ASIO_EPOLL
+#include <weft/backends/asio/epoll_set.hpp>
+#include <weft/base/unique_function.hpp>
+
+#include <array>
+#else
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#endif
 
 #if defined(WEFT_ASIO_INTERNALS) && defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
 #define WEFT_ASIO_URING_WAITER 1
@@ -25,13 +33,48 @@ namespace weft::asio_backend {
 
 enum class Wait : std::uint8_t { read, write };
 
-#ifdef WEFT_ASIO_URING_WAITER
+#ifdef WEFT_ASIO_EPOLL
+
+class Waiter : private EpollEntry {
+public:
+    using Handler = UniqueFunction<void(const boost::system::error_code&)>;
+
+    /// The context outlives it.
+    explicit Waiter(SocketContext& context) noexcept : set_(context.events) {}
+    Waiter(const Waiter&) = delete;
+    Waiter& operator=(const Waiter&) = delete;
+    ~Waiter() { close(); }
+
+    /// Unless it fails the descriptor is owned. What cannot be watched, as a file, is taken, too.
+    boost::system::error_code assign(int descriptor) noexcept;
+    int release() noexcept;
+    bool is_open() const noexcept { return descriptor_ >= 0; }
+    int native_handle() const noexcept { return descriptor_; }
+
+    /// At most one of each kind at a time. The handler, called with an error_code, may hold whatever this is part of;
+    /// of what cannot be watched the error is operation_not_supported.
+    void async_wait(Wait kind, Handler handler);
+    /// What waits is not called any more; the handlers are destroyed last.
+    void close() noexcept;
+
+private:
+    void handle_events(std::uint32_t events) override;
+    /// The set tells of the next event that somebody waits for.
+    int watch() noexcept;
+
+    EpollSet& set_;
+    int descriptor_ = -1;
+    bool cannot_be_watched_ = false;
+    std::array<Handler, 2> handlers_;  // by Wait
+};
+
+#elif defined(WEFT_ASIO_URING_WAITER)
 
 class Waiter {
 public:
-    /// The io_context outlives it.
-    explicit Waiter(IoContext& io)
-        : io_(io), service_(boost::asio::use_service<boost::asio::detail::io_uring_service>(io)) {
+    /// The context outlives it.
+    explicit Waiter(SocketContext& context)
+        : io_(context.io), service_(boost::asio::use_service<boost::asio::detail::io_uring_service>(context.io)) {
         service_.init_task();
     }
     Waiter(const Waiter&) = delete;
@@ -94,8 +137,8 @@ private:
 
 class Waiter {
 public:
-    /// The io_context outlives it.
-    explicit Waiter(IoContext& io) : descriptor_(io) {}
+    /// The context outlives it.
+    explicit Waiter(SocketContext& context) : descriptor_(context.io) {}
 
     /// Unless it fails the descriptor is owned.
     boost::system::error_code assign(int descriptor) {

@@ -14,19 +14,10 @@ namespace asio = boost::asio;
 
 #ifdef WEFT_ASIO_EPOLL
 
-WakeUp::WakeUp(IoContext& context)
-    : reactor_(asio::use_service<Reactor>(context)),
-      event_(io::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
-    if (const int error = reactor_.register_descriptor(event_.get(), registration_)) {
-        reactor_.deregister_descriptor(event_.get(), registration_, true);
-        reactor_.cleanup_descriptor_data(registration_);
+WakeUp::WakeUp(SocketContext& context)
+    : set_(context.events), event_(io::check_call(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+    if (const int error = set_.add(event_.get(), EPOLLIN | EPOLLET, *this))
         throw_os_error(std::error_code(error, std::system_category()), "cannot watch an eventfd");
-    }
-}
-
-WakeUp::~WakeUp() {
-    reactor_.deregister_descriptor(event_.get(), registration_, false);
-    reactor_.cleanup_descriptor_data(registration_);
 }
 
 void WakeUp::post() noexcept {
@@ -62,7 +53,7 @@ private:
     std::atomic<unsigned> state_{0};
 };
 
-WakeUp::WakeUp(IoContext& context) : operation_(new Operation(context)) {}
+WakeUp::WakeUp(SocketContext& context) : operation_(new Operation(context.io)) {}
 
 void WakeUp::post() noexcept {
     operation_->post();

@@ -1,11 +1,12 @@
 #pragma once
 // WakeUp: ends a poll from another thread, without an allocation and without failing.
 //
-// Asio's own way is to post a handler, under its scheduler's lock: the thread that wakes up is likely to find it held.
-// With the epoll reactor this is a descriptor of an eventfd(2) instead, whose event is all that is needed. The select
-// reactor waits on unless an operation completes, so there one is queued, as it is. Where Asio's internals are not
-// known it is a posted handler after all.
+// With epoll it is an eventfd(2) in the loop's set, whose event is all that is needed. Asio's own way is to post a
+// handler, under its scheduler's lock: the thread that wakes up is likely to find it held. The select reactor waits on
+// unless an operation completes, so there one is queued, as it is. Where Asio's internals are not known it is a posted
+// handler after all.
 
+#include <weft/backends/asio/epoll_set.hpp>
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/descriptor.hpp>
 
@@ -15,26 +16,28 @@ namespace weft::asio_backend {
 
 #ifdef WEFT_ASIO_EPOLL
 
-class WakeUp {
+class WakeUp : private EpollEntry {
 public:
-    explicit WakeUp(IoContext& context);
+    /// The context outlives it.
+    explicit WakeUp(SocketContext& context);
     WakeUp(const WakeUp&) = delete;
     WakeUp& operator=(const WakeUp&) = delete;
-    ~WakeUp();
+    ~WakeUp() { set_.remove(event_.get(), *this); }
     /// Any thread.
     void post() noexcept;
 
 private:
-    Reactor& reactor_;
-    io::OwnedDescriptor event_;
-    Reactor::per_descriptor_data registration_{};
+    void handle_events(std::uint32_t) override {}
+
+    EpollSet& set_;
+    const io::OwnedDescriptor event_;
 };
 
 #elif defined(WEFT_ASIO_INTERNALS)
 
 class WakeUp {
 public:
-    explicit WakeUp(IoContext& context);
+    explicit WakeUp(SocketContext& context);
     void post() noexcept;
 
 private:
@@ -50,7 +53,7 @@ private:
 
 class WakeUp {
 public:
-    explicit WakeUp(IoContext& context) : context_(context) {}
+    explicit WakeUp(SocketContext& context) : context_(context.io) {}
     void post() noexcept;
 
 private:
