@@ -525,3 +525,22 @@ TEST_CASE("StreamReaderProtocol puts a reader of one's own on a transport") {
         co_await server.wait_closed();
     });
 }
+
+TEST_CASE("an empty reader or writer throws wherever it is used") {
+    StreamReader reader;
+    StreamWriter writer;
+    const std::string no_reader = "RuntimeError: the StreamReader is empty: it belongs to no connection";
+    const std::string no_writer = "RuntimeError: the StreamWriter is empty: it belongs to no connection";
+    CHECK(error_of_call([&] { (void)reader.read(1); }) == no_reader);
+    CHECK(error_of_call([&] { (void)reader.readexactly(1); }) == no_reader);
+    CHECK(error_of_call([&] { (void)reader.readline(); }) == no_reader);
+    CHECK(error_of_call([&] { (void)reader.at_eof(); }) == no_reader);
+    CHECK(error_of_call([&] { reader.feed_eof(); }) == no_reader);
+    CHECK(error_of_call([&] { writer.write("x"); }) == no_writer);
+    CHECK(error_of_call([&] { (void)writer.drain(); }) == no_writer);
+    CHECK(error_of_call([&] { writer.close(); }) == no_writer);
+    CHECK(error_of_call([&] { (void)writer.is_closing(); }) == no_writer);
+    CHECK(error_of_call([&] { (void)writer.wait_closed(); }) == no_writer);
+    CHECK(reader.repr() == "<StreamReader>");
+    CHECK(writer.repr() == "<StreamWriter transport=None>");
+}

@@ -2,6 +2,7 @@
 
 #include <weft/base/constants.hpp>
 #include <weft/io/server.hpp>
+#include <weft/io/streams.hpp>
 #include <weft/io/tls.hpp>
 #include <weft/loop/slow_callback_timer.hpp>
 
@@ -123,6 +124,7 @@ void SocketTransport::drop() noexcept {
 
 void SocketTransport::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     buffered_ = replace_protocol(loop_, protocol_, std::move(protocol));
+    streams_ = is_stream_state(*protocol_);
 }
 
 // Reading
@@ -190,6 +192,10 @@ void SocketTransport::on_data(std::span<const std::byte> data) {
             fatal_error(std::move(error), buffered_ ? "Fatal error: protocol.buffer_updated() call failed."
                                                     : "Fatal error: protocol.data_received() call failed.");
         });
+}
+
+std::span<std::byte> SocketTransport::read_space() noexcept {
+    return streams_ && protocol_ ? static_cast<StreamState&>(*protocol_).read_space() : std::span<std::byte>();
 }
 
 void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {

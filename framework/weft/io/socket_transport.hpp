@@ -92,6 +92,7 @@ private:
     std::string describe() const override { return "<connection_lost callback>"; }
 
     void on_data(std::span<const std::byte> data) override;
+    std::span<std::byte> read_space() noexcept override;
     void on_end_of_stream() override;
     void on_read_error(std::error_code error) override;
     void on_writable() override;
@@ -152,6 +153,7 @@ private:
     std::exception_ptr lost_by_;
     std::uint8_t dropped_writes_ = 0;
     bool buffered_ : 1 = false;   // protocol_ is a BufferedProtocol, else a Protocol
+    bool streams_ : 1 = false;    // it is a StreamState
     bool connected_ : 1 = false;  // connection_made was called
     bool closing_ : 1 = false;
     bool lost_ : 1 = false;  // connection_lost is scheduled or done

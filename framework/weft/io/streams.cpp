@@ -1,5 +1,6 @@
 #include <weft/io/streams.hpp>
 
+#include <weft/base/constants.hpp>
 #include <weft/io/socket_transport.hpp>
 
 #include <algorithm>
@@ -51,12 +52,44 @@ Coro<> StreamState::wait_closed() {
 
 // Reading
 
-void StreamState::data_received(std::span<const std::byte> data) {
+std::span<std::byte> StreamState::read_space() noexcept {
+    if (read_size_ == 0 || !buffer_.empty()) return {};
+    try {
+        buffer_.reserve(read_size_);
+    } catch (const std::bad_alloc&) {
+        return {};
+    }
+    return {buffer_.data(), buffer_.capacity()};
+}
+
+void StreamState::add_in_place(std::size_t size) {
+    buffer_.resize(size);
+    if (size == buffer_.capacity()) {
+        if (size < constants::stream_read_in_place_max) read_size_ = 0;  // there may be more: the next copy tells
+    } else if (size < buffer_.capacity() / 2) {
+        Bytes smaller(buffer_.span());
+        buffer_.swap(smaller);
+        read_size_ = 0;
+    }
+}
+
+void StreamState::add_copy(std::span<const std::byte> data) {
     if (head_ != 0) {
         buffer_.consume(head_);
         head_ = 0;
     }
+    // With room to spare: what fills the space may not be all.
+    if (buffer_.empty() && data.size() >= constants::stream_read_in_place_min)
+        read_size_ =
+            static_cast<std::uint32_t>(std::min(data.size() + data.size() / 4, constants::stream_read_in_place_max));
     buffer_.append(data);
+}
+
+void StreamState::data_received(std::span<const std::byte> data) {
+    if (buffer_.empty() && data.data() == buffer_.data())
+        add_in_place(data.size());
+    else
+        add_copy(data);
     if (wait_ && available() >= wait_->need()) wake_reader();
     if (available() > 2 * limit_) maybe_pause_reading();
 }
@@ -80,6 +113,7 @@ bool StreamState::eof_received() {
 
 void StreamState::feed_eof() {
     eof_ = true;
+    if (buffer_.empty()) buffer_.clear();  // read_space() may have made room
     wake_reader();
 }
 
@@ -167,6 +201,10 @@ void StreamState::remove_drain(DrainWait& wait) noexcept {
         *at = wait.next_;
         return;
     }
+}
+
+void throw_empty_stream(const char* type) {
+    throw RuntimeError("the " + std::string(type) + " is empty: it belongs to no connection");
 }
 
 bool DrainWait::await_ready() const {
@@ -365,18 +403,18 @@ StreamReader::StreamReader(std::size_t limit) {
 }
 
 void StreamReader::feed_data(std::span<const std::byte> data) {
-    if (state_->saw_eof()) throw RuntimeError("feed_data after feed_eof");
+    if (required()->saw_eof()) throw RuntimeError("feed_data after feed_eof");
     state_->data_received(data);
 }
 
 void StreamReader::set_transport(std::shared_ptr<Transport> transport) {
-    if (state_->transport()) throw RuntimeError("Transport already set");
+    if (required()->transport()) throw RuntimeError("Transport already set");
     state_->set_transport(std::move(transport));
 }
 
 Coro<std::optional<Bytes>> StreamReader::next() {
     const StreamReader self = *this;
-    Bytes line = co_await read_line(self.state_);
+    Bytes line = co_await read_line(self.required());
     if (line.empty()) co_return std::nullopt;
     co_return std::move(line);
 }
@@ -393,6 +431,7 @@ StreamWriter::StreamWriter(std::shared_ptr<Transport> transport, const std::shar
 
 std::string StreamReader::repr() const {
     std::string text = "<StreamReader";
+    if (!state_) return text + ">";
     if (state_->available() > 0) text += " " + std::to_string(state_->available()) + " bytes";
     if (state_->saw_eof()) text += " eof";
     if (state_->exception()) text += " exception=" + describe_exception(state_->exception());
@@ -400,20 +439,20 @@ std::string StreamReader::repr() const {
 }
 
 std::string StreamWriter::repr() const {
-    return "<StreamWriter transport=" + (state_->transport() ? state_->transport()->repr() : "None") + ">";
+    return "<StreamWriter transport=" + (state_ && state_->transport() ? state_->transport()->repr() : "None") + ">";
 }
 
 Coro<Bytes> StreamReader::readline() {
-    return read_line(state_);
+    return read_line(required());
 }
 
 Coro<Bytes> StreamReader::readuntil(std::string separator) {
     std::vector<std::string> separators(1, std::move(separator));
-    return read_until(state_, std::move(separators), "StreamReader.readuntil");
+    return read_until(required(), std::move(separators), "StreamReader.readuntil");
 }
 
 Coro<Bytes> StreamReader::readuntil(std::vector<std::string> separators) {
-    return read_until(state_, std::move(separators), "StreamReader.readuntil");
+    return read_until(required(), std::move(separators), "StreamReader.readuntil");
 }
 
 namespace {

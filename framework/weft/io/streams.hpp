@@ -27,6 +27,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -71,6 +72,8 @@ public:
     void resume_writing() override;
 
     // Reader
+    /// Where data_received() finds its data in place, if there is any; empty if it is to be copied.
+    std::span<std::byte> read_space() noexcept;
     std::span<const std::byte> buffered() const noexcept { return buffer_.span().subspan(head_); }
     std::size_t available() const noexcept { return buffer_.size() - head_; }
     Bytes take(std::size_t count);
@@ -110,6 +113,8 @@ private:
     void discard() noexcept override;
     std::string describe() const override { return "<stream handler callback>"; }
 
+    void add_in_place(std::size_t size);
+    void add_copy(std::span<const std::byte> data);
     void wake_drains() noexcept;
     void wake_reader() noexcept;
     void maybe_resume_reading();
@@ -128,6 +133,7 @@ private:
     std::exception_ptr error_;
     std::unique_ptr<std::vector<Future<>>> closed_waiters_;
     std::uint32_t handles_ = 0;
+    std::uint32_t read_size_ = 0;  // see read_space(); 0 while that is empty
     std::uint32_t writers_ : 27 = 0;
     bool eof_ : 1 = false;
     bool lost_ : 1 = false;
@@ -137,6 +143,12 @@ private:
 };
 
 using StreamRef = detail::Ref<StreamState>;
+
+inline bool is_stream_state(const BaseProtocol& protocol) noexcept {
+    return typeid(protocol) == typeid(StreamState);
+}
+
+[[noreturn]] void throw_empty_stream(const char* type);
 
 /// Waits until `need` bytes are buffered or the stream ended. The base of the reads.
 class StreamWait : public detail::TaskWaiter {
@@ -228,7 +240,7 @@ private:
 /// The reading end of a connection (asyncio.StreamReader).
 class StreamReader {
 public:
-    /// An empty handle, good for assigning to.
+    /// An empty handle, good for assigning to; to use it is a RuntimeError.
     StreamReader() = default;
     /// A reader of its own on the running loop, which is fed by hand or through a StreamReaderProtocol. ValueError for
     /// a limit of 0.
@@ -237,12 +249,12 @@ public:
 
     /// 1 to `count` bytes as soon as there are any, empty at the end of the stream; 0 gives empty at once; negative
     /// reads everything until the end. Throws the connection's error. RuntimeError if another coroutine reads.
-    io::Read read(std::ptrdiff_t count = -1) { return io::Read(state_, count); }
+    io::Read read(std::ptrdiff_t count = -1) { return io::Read(required(), count); }
     /// Exactly `count` bytes. IncompleteReadError (with what was there) if the stream ends first; ValueError for a
     /// negative number.
     io::ReadExactly readexactly(std::size_t count) {
         if (count > PTRDIFF_MAX) throw ValueError("readexactly size can not be less than zero");
-        return io::ReadExactly(state_, count);
+        return io::ReadExactly(required(), count);
     }
     /// Up to and with '\n'; what is left at the end of the stream. ValueError if the line is longer than the limit: it
     /// is dropped, or, if its end has not arrived, all that is buffered is.
@@ -259,19 +271,19 @@ public:
     /// (asyncio's `async for line in reader`). Errors as readline().
     Coro<std::optional<Bytes>> next();
     /// True once the stream has ended and everything was read.
-    bool at_eof() const noexcept { return state_->at_eof(); }
+    bool at_eof() const { return required()->at_eof(); }
     /// The connection's error, or null.
-    std::exception_ptr exception() const noexcept { return state_->exception(); }
+    std::exception_ptr exception() const { return required()->exception(); }
     // What a protocol tells a reader; for those that are fed by hand.
 
     /// Adds bytes to the buffer; wakes who waits for them. RuntimeError after feed_eof().
     void feed_data(std::span<const std::byte> data);
     void feed_data(std::string_view text) { feed_data(as_byte_span(text)); }
-    void feed_eof() { state_->feed_eof(); }
+    void feed_eof() { required()->feed_eof(); }
     /// Reads throw `error`, an exception object or an exception_ptr, from now on.
     template <class E>
     void set_exception(E&& error) {
-        state_->set_exception(detail::as_exception_ptr(std::forward<E>(error)));
+        required()->set_exception(detail::as_exception_ptr(std::forward<E>(error)));
     }
     /// Whom to pause when too much is buffered. RuntimeError if it has one.
     void set_transport(std::shared_ptr<Transport> transport);
@@ -282,12 +294,19 @@ public:
     const io::StreamRef& state() const noexcept { return state_; }
 
 private:
+    const io::StreamRef& required() const {
+        if (!state_) [[unlikely]]
+            io::throw_empty_stream("StreamReader");
+        return state_;
+    }
+
     io::StreamRef state_;
 };
 
 /// The writing end of a connection (asyncio.StreamWriter).
 class StreamWriter {
 public:
+    /// An empty handle, good for assigning to; to use it is a RuntimeError.
     StreamWriter() = default;
     /// Writes to `transport`, whose protocol is `protocol`.
     StreamWriter(std::shared_ptr<Transport> transport, const std::shared_ptr<StreamReaderProtocol>& protocol);
@@ -314,15 +333,15 @@ public:
     }
     /// Waits until the buffer is small enough to write more; at once if it is. ConnectionResetError once the
     /// connection is lost, else the connection's own error. Any number of coroutines may wait.
-    io::DrainWait drain() { return io::DrainWait(state_); }
+    io::DrainWait drain() { return io::DrainWait(required()); }
     /// Sends end-of-file after what was written; reading goes on.
     void write_eof() { transport().write_eof(); }
-    bool can_write_eof() const noexcept { return transport().can_write_eof(); }
+    bool can_write_eof() const { return transport().can_write_eof(); }
     /// Flushes what was written, then ends the connection.
     void close() { transport().close(); }
-    bool is_closing() const noexcept { return transport().is_closing(); }
+    bool is_closing() const { return transport().is_closing(); }
     /// Waits until the connection is gone; throws the error that ended it, if any.
-    Coro<> wait_closed() { return state_->wait_closed(); }
+    Coro<> wait_closed() { return required()->wait_closed(); }
     /// Puts TLS on the connection: what was written goes first, in the clear; then reader and writer, the same objects,
     /// speak TLS. If it fails or is cancelled the connection is closed. RuntimeError while another coroutine reads.
     Coro<> start_tls(TlsContext context, StartTlsOptions options = {});
@@ -334,13 +353,19 @@ public:
     std::optional<std::string> get_extra_info(std::string_view key) const { return transport().get_extra_info(key); }
     std::optional<Address> peername() const { return transport().peername(); }
     std::optional<Address> sockname() const { return transport().sockname(); }
-    Transport& transport() const noexcept { return *state_->transport(); }
+    Transport& transport() const { return *required()->transport(); }
     /// As asyncio's repr: "<StreamWriter transport=...>".
     std::string repr() const;
     /// For the framework.
     const io::StreamRef& state() const noexcept { return state_; }
 
 private:
+    const io::StreamRef& required() const {
+        if (!state_ || !state_->transport()) [[unlikely]]
+            io::throw_empty_stream("StreamWriter");
+        return state_;
+    }
+
     io::StreamRef state_;
 };
 

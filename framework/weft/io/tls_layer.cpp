@@ -1,6 +1,7 @@
 #include <weft/io/tls_layer.hpp>
 
 #include <weft/io/impl/tls_context.hpp>
+#include <weft/io/streams.hpp>
 
 #include <openssl/err.h>
 
@@ -28,7 +29,7 @@ public:
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
     ~Scratch() {
-        buffer_->bytes.clear();
+        buffer_->bytes.resize(0);
         auto& free = list();
         if (free.size() < free.capacity() && buffer_->bytes.capacity() <= 4 * size) free.push_back(std::move(buffer_));
     }
@@ -218,7 +219,9 @@ std::size_t TlsLayer::read_some(std::span<std::byte> room, bool& more) {
         ERR_clear_error();
         if (SSL_read_ex(ssl_.get(), room.data() + count, room.size() - count, &read) == 1) {
             count += read;
-            continue;
+            if (!incoming_.empty() || SSL_has_pending(ssl_.get()) == 1) continue;
+            more = false;
+            break;
         }
         more = false;
         const int error = SSL_get_error(ssl_.get(), 0);
@@ -237,6 +240,13 @@ void TlsLayer::read_once(std::span<std::byte> memory, bool& more) {
     if (buffered_) {
         read_into_buffer(memory.size(), more);
         return;
+    }
+    if (streams_) {
+        const std::span<std::byte> space = static_cast<StreamState&>(*protocol_).read_space();
+        if (!space.empty()) {
+            deliver(space.first(read_some(space, more)));
+            return;
+        }
     }
     const std::size_t count = read_some(memory, more);
     if (count > 0) deliver(memory.first(count));
@@ -399,7 +409,7 @@ void TlsLayer::flush_outgoing() {
                             [&](std::exception_ptr error) {
                                 fail(std::move(error), "Fatal error: the transport below TLS cannot be written to");
                             });
-    records->clear();
+    records->resize(0);
     outgoing_ = records;
 }
 
@@ -586,6 +596,7 @@ void TlsLayer::connection_lost(std::exception_ptr error) {
 
 void TlsLayer::set_protocol(std::shared_ptr<BaseProtocol> protocol) {
     buffered_ = replace_protocol(loop_, protocol_, std::move(protocol));
+    streams_ = is_stream_state(*protocol_);
 }
 
 std::optional<TlsInfo> TlsLayer::tls_info() const {

@@ -159,6 +159,7 @@ private:
     bool announce_ : 1;
     bool announced_ : 1 = false;  // the application's protocol has a connection
     bool buffered_ : 1 = false;   // it is a BufferedProtocol
+    bool streams_ : 1 = false;    // it is a StreamState
     bool paused_ : 1 = false;
     bool lower_paused_ : 1 = false;
     bool close_asked_ : 1 = false;
