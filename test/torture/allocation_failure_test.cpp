@@ -152,9 +152,6 @@ void torture(const Scenario& scenario, MakeLoop make_loop = simulated) {
             problems = run.problems();
         });
         const auto count_left = [&] { return live_allocations() - before - (problems.capacity() > 15 ? 1 : 0); };
-        // Threads that looked up names may end a moment later than the loop.
-        for (int waited = 0; count_left() != 0 && waited < 200; ++waited)
-            std::this_thread::sleep_for(10ms);
         const long left = count_left();
         if (left != 0)
             problems += std::string("\n  ") + scenario.name + ", allocation " + std::to_string(nth) + ": " +

@@ -215,9 +215,7 @@ bool DrainWait::await_ready() const {
 void DrainWait::start(detail::PromiseBase& promise) {
     if (!state_->writing_paused() || state_->lost()) {
         // Closing: one turn of the loop lets connection_lost() come first.
-        yielded_ = &promise.task();
-        yielded_->suspend(promise, nullptr);
-        yielded_->schedule();
+        yield(promise);
         return;
     }
     state_->add_drain(*this);
@@ -225,13 +223,10 @@ void DrainWait::start(detail::PromiseBase& promise) {
 }
 
 void DrainWait::await_resume() {
-    if (yielded_)
-        yielded_->check_cancelled(false);
-    else
-        end_wait();
+    end_wait();
     if (!state_->lost()) return;
     // As in asyncio: who waited when the connection ended in order is let go, who comes later is told.
-    if (yielded_) throw ConnectionResetError("Connection lost");
+    if (was_awaited() && !was_used()) throw ConnectionResetError("Connection lost");
     state_->rethrow_exception();
 }
 

@@ -232,7 +232,6 @@ private:
 
     StreamRef state_;
     DrainWait* next_ = nullptr;
-    detail::TaskBase* yielded_ = nullptr;
 };
 
 }  // namespace io

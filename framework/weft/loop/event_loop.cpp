@@ -93,26 +93,6 @@ void EventLoop::check_can_run() const {
     if (detail::running_loop) throw RuntimeError("Cannot run the event loop while another loop is running");
 }
 
-void EventLoop::run_forever() {
-    check_can_run();
-    busy_iterations_ = 0;
-    struct Running {
-        explicit Running(EventLoop& loop) : loop(loop) {
-            loop.running_ = true;
-            detail::running_loop = &loop;
-        }
-        ~Running() {
-            loop.stopping_ = false;
-            loop.running_ = false;
-            detail::running_loop = nullptr;
-        }
-        EventLoop& loop;
-    } running(*this);
-    do {
-        run_once();
-    } while (!stopping_);
-}
-
 namespace {
 
 /// A bit for each iteration since the last poll in which the clock is not looked at: it costs more than an iteration,
@@ -133,7 +113,21 @@ inline bool EventLoop::is_quiet() const noexcept {
            steps_ - steps_at_clock_ < constants::callbacks_without_clock;
 }
 
-void EventLoop::run_once() {
+inline void EventLoop::run_ready() {
+    batch_end_ = ready_.back();
+    bool more;
+    do {
+        detail::ReadyNode& node = ready_.pop();
+        more = &node != batch_end_;
+        ++steps_;
+        if (debug_) [[unlikely]]
+            run_timed(node);
+        else
+            node.run();
+    } while (more && batch_end_);
+}
+
+inline void EventLoop::run_once() {
     take_mail();
     // The fast way: callbacks are ready, no timer is set, and it is not time to look at the clock or for I/O.
     busy_iterations_ = ready_.empty() ? 0 : busy_iterations_ + 1;
@@ -144,6 +138,26 @@ void EventLoop::run_once() {
         timers_.pop_due(now_, ready_);
     }
     if (!ready_.empty()) run_ready();
+}
+
+void EventLoop::run_forever() {
+    check_can_run();
+    busy_iterations_ = 0;
+    struct Running {
+        explicit Running(EventLoop& loop) : loop(loop) {
+            loop.running_ = true;
+            detail::running_loop = &loop;
+        }
+        ~Running() {
+            loop.stopping_ = false;
+            loop.running_ = false;
+            detail::running_loop = nullptr;
+        }
+        EventLoop& loop;
+    } running(*this);
+    do {
+        run_once();
+    } while (!stopping_);
 }
 
 void EventLoop::look_at_clock() noexcept {
@@ -195,20 +209,6 @@ bool EventLoop::poll_is_due() {
     if (is_quiet()) return false;
     look_at_clock();
     return now_ - last_poll_ >= constants::busy_poll_interval;
-}
-
-void EventLoop::run_ready() {
-    batch_end_ = ready_.back();
-    bool more;
-    do {
-        detail::ReadyNode& node = ready_.pop();
-        more = &node != batch_end_;
-        ++steps_;
-        if (debug_) [[unlikely]]
-            run_timed(node);
-        else
-            node.run();
-    } while (more && batch_end_);
 }
 
 void EventLoop::unschedule(detail::ReadyNode& node) noexcept {

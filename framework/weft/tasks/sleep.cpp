@@ -3,7 +3,6 @@
 namespace weft::detail {
 
 void SleepBase::start(PromiseBase& promise) {
-    if (was_used()) throw_already_awaited();
     EventLoop& loop = promise.task().loop();
     timer_ = loop.make_timer(loop.after(delay_), [this] { wake(); }).detach();
     suspend(promise);

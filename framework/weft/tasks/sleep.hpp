@@ -20,46 +20,39 @@ namespace detail {
 class SleepBase : public TaskWaiter {
 public:
     explicit SleepBase(Duration delay) noexcept : delay_(delay) {}
+    /// Only one that was not awaited.
     SleepBase(SleepBase&& other) noexcept : TaskWaiter(std::move(other)), delay_(other.delay_) {}
     ~SleepBase() {
-        if (timer_) [[unlikely]]
-            drop_timer();
+        if (was_used()) drop_timer();
     }
 
     std::string_view waiter_kind() const noexcept override { return "sleep"; }
     bool await_ready() const noexcept { return false; }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) {
+        if (was_awaited()) [[unlikely]]
+            throw_already_awaited();
         if (delay_ <= Duration::zero())
             yield(handle.promise());
         else
             start(handle.promise());
     }
 
-protected:
-    void yield(PromiseBase& promise) {
-        if (yielded_) [[unlikely]]
-            throw_already_awaited();
-        yielded_ = &promise.task();
-        yielded_->suspend(promise, nullptr);
-        yielded_->schedule();
-    }
-    void start(PromiseBase& promise);
-    void finish() { yielded_ ? yielded_->check_cancelled(false) : end_wait(); }
-
 private:
+    void start(PromiseBase& promise);
     void on_cancel_wait() noexcept override { drop_timer(); }
     void drop_timer() noexcept;
 
-    Duration delay_;
-    TimerState* timer_ = nullptr;  // owned; while it waits
-    TaskBase* yielded_ = nullptr;  // a bare yield has no timer and no waiter
+    union {
+        Duration delay_;     // until it waits
+        TimerState* timer_;  // owned; of one that was_used()
+    };
 };
 
 class Sleep final : public SleepBase, public LeafAwaitable<Sleep, void> {
 public:
     using SleepBase::SleepBase;
-    void await_resume() { finish(); }
+    void await_resume() { end_wait(); }
 };
 
 template <class T>
@@ -67,7 +60,7 @@ class SleepWithResult final : public SleepBase, public LeafAwaitable<SleepWithRe
 public:
     SleepWithResult(Duration delay, T result) : SleepBase(delay), result_(std::move(result)) {}
     T await_resume() {
-        finish();
+        end_wait();
         return std::move(result_);
     }
 

@@ -30,10 +30,6 @@ void TaskWaiter::suspend(PromiseBase& promise) {
     task_->suspend(promise, this);
 }
 
-void TaskWaiter::end_wait() {
-    if (task_) task_->check_cancelled(state_ == State::cancelled);
-}
-
 // PromiseBase
 
 void PromiseBase::unhandled_exception() noexcept {

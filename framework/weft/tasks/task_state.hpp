@@ -165,6 +165,11 @@ public:
         if (must_cancel_) [[unlikely]]
             deliver_cancel();
     }
+    /// The coroutine stops here until the next iteration. A cancellation that is asked for is raised then.
+    void yield(PromiseBase& leaf) noexcept {
+        leaf_ = &leaf;
+        schedule();
+    }
     /// Puts the task into the ready queue; it must be suspended and not be there.
     void schedule() noexcept { loop().schedule(*static_cast<ReadyNode*>(this)); }
     /// True once if this step was asked to raise CancelledError.
@@ -243,6 +248,15 @@ private:
 
 inline void PromiseBase::finish() noexcept {
     if (!synchronous_) task_->leaf_finished(parent_);
+}
+
+inline void TaskWaiter::yield(PromiseBase& promise) {
+    task_ = &promise.task();
+    task_->yield(promise);
+}
+
+inline void TaskWaiter::end_wait() {
+    if (task_) task_->check_cancelled(state_ == State::cancelled);
 }
 
 }  // namespace weft::detail

@@ -53,11 +53,15 @@ protected:
 
     /// Suspends the coroutine's task on this.
     void suspend(PromiseBase& promise);
+    /// Lets everything else that is ready run once; this stays idle.
+    inline void yield(PromiseBase& promise);
     /// First thing after resuming: throws CancelledError if the wait or the step was cancelled.
-    void end_wait();
+    inline void end_wait();
     bool was_woken() const noexcept { return state_ == State::woken; }
     /// It waits or has waited.
     bool was_used() const noexcept { return state_ != State::idle; }
+    /// A task has suspended on this, or yielded.
+    bool was_awaited() const noexcept { return task_ != nullptr; }
     /// Told when a cancellation took effect: leave whatever list would call wake().
     virtual void on_cancel_wait() noexcept = 0;
 

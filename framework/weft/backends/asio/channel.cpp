@@ -15,30 +15,32 @@ namespace {
 
 constexpr std::uint32_t failures = EPOLLERR | EPOLLHUP;
 
-}  // namespace
-
-template <class Socket>
-std::uint32_t EpollChannel<Socket>::wanted() const noexcept {
-    const std::uint32_t events = (reading_ ? EPOLLIN : 0U) | (writing_ ? EPOLLOUT : 0U);
+constexpr std::uint32_t wanted_events(bool reading, bool writing) noexcept {
+    const std::uint32_t events = (reading ? EPOLLIN : 0U) | (writing ? EPOLLOUT : 0U);
     // Failures are told in any case: where nobody acts on them, once.
     return events != 0 ? events : EPOLLET;
 }
 
+}  // namespace
+
 template <class Socket>
-void EpollChannel<Socket>::tell_set() {
-    const std::uint32_t events = wanted();
-    if (registered_ && told_ == events) return;
+void EpollChannel<Socket>::tell_set(bool reading, bool writing) {
+    const std::uint32_t events = wanted_events(reading, writing);
     EpollSet& set = socket_.context().events;
     const int descriptor = socket_.native_handle();
-    const int error = registered_ ? set.change(descriptor, events, *this) : set.add(descriptor, events, *this);
+    const int error = !registered_      ? set.add(descriptor, events, *this)
+                      : told_ != events ? set.change(descriptor, events, *this)
+                                        : 0;
     if (error != 0) throw_os_error(std::error_code(error, std::system_category()), "cannot watch socket");
     registered_ = true;
+    reading_ = reading;
+    writing_ = writing;
     told_ = events;
 }
 
 template <class Socket>
 void EpollChannel<Socket>::tell_set_later() noexcept {
-    const std::uint32_t events = wanted();
+    const std::uint32_t events = wanted_events(reading_, writing_);
     if (told_ == events) return;
     if (socket_.context().events.change(socket_.native_handle(), events, *this) == 0) told_ = events;
 }

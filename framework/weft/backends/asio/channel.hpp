@@ -23,25 +23,19 @@ public:
     /// From now on socket.take_event() is called whenever there is data, the end of the stream, or an error. Throws the
     /// typed OS error.
     void watch() {
-        if (reading_) return;
-        reading_ = true;
-        tell_set();
+        if (!reading_) tell_set(true, writing_);
     }
     /// In take_event(): it is not called any more.
     void stop_watching() noexcept { reading_ = false; }
     /// Calls socket.write_ready() once.
-    void wait_write() {
-        writing_ = true;
-        tell_set();
-    }
+    void wait_write() { tell_set(reading_, true); }
     /// Ends the waits and closes the descriptor.
     void close() noexcept;
 
 private:
     void handle_events(std::uint32_t events) override;
-    std::uint32_t wanted() const noexcept;
-    /// That something is not wanted any more is told when it comes: it may be wanted again by then.
-    void tell_set();
+    void tell_set(bool reading, bool writing);
+    /// What is not wanted any more is told when it comes: it may be wanted again by then.
     void tell_set_later() noexcept;
 
     bool registered_ = false;
