@@ -27,7 +27,8 @@
 
 namespace weft {
 
-/// The io_context that the loop runs on. RuntimeError if it runs on another backend.
+/// The io_context that the loop runs from now on, until it closes. Any thread. RuntimeError if it is on another
+/// backend.
 boost::asio::io_context& io_context(EventLoop& loop);
 /// A loop on `context`, which must outlive it. While the loop runs, it runs the context's handlers too; nobody else may
 /// run the context meanwhile.

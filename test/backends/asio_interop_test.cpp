@@ -10,7 +10,11 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/write.hpp>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <array>
+#include <functional>
 #include <thread>
 
 using namespace weft;
@@ -202,6 +206,77 @@ TEST_CASE("a handler posted from another thread wakes a loop that waits for noth
         co_await posted;
         other.join();
     });
+}
+
+TEST_CASE("another thread may be the first to ask for the io_context of a loop that waits") {
+    auto loop = make_real_loop();
+    int handled = 0;
+    std::thread other([&] {
+        std::this_thread::sleep_for(5ms);
+        asio::post(io_context(*loop), [&] {
+            ++handled;
+            loop->stop();
+        });
+    });
+    loop->run_forever();
+    other.join();
+    CHECK(handled == 1);
+}
+
+TEST_CASE("timers that are always due keep neither Asio's handlers nor sockets from running") {
+    run_real([]() -> Coro<> {
+        EventLoop& loop = get_running_loop();
+        asio::io_context& context = io_context(loop);
+        const auto echo = [](StreamReader reader, StreamWriter writer) -> Coro<> {
+            const Bytes data = co_await reader.readexactly(4);
+            writer.write(data.span());
+        };
+        Server server = co_await start_server(echo, "127.0.0.1", 0);
+        bool ended = false;
+        std::function<void()> again = [&] {
+            if (!ended) loop.call_later(0s, [&] { again(); });
+        };
+        again();
+        auto [reader, writer] = co_await open_connection("127.0.0.1", server.sockets().front().port());
+        writer.write("ping");
+        const Bytes answer = co_await reader.readexactly(4);
+        CHECK(answer == "ping");
+        Future<> posted = loop.create_future<void>();
+        asio::post(context, [posted]() mutable { posted.set_result(); });
+        co_await posted;
+        ended = true;
+        co_await sleep(1ms);  // the last of them, which uses what is here
+        writer.close();
+        server.close();
+        co_await server.wait_closed();
+    });
+}
+
+TEST_CASE(
+    "an io_context that somebody else runs meanwhile tells a loop that does not run of nothing, and loses nothing") {
+    asio::io_context context;
+    const std::unique_ptr<EventLoop> loop = new_event_loop(context);
+    StreamReader reader;
+    StreamWriter writer;
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) == 0);
+    const auto connect = [&]() -> Coro<> {
+        auto both = co_await open_unix_connection("", ConnectionOptions().sock(ends[0]));
+        reader = both.first;
+        writer = both.second;
+        co_await sleep(2ms);  // it waits for the socket
+    };
+    loop->run_until_complete(connect());
+    REQUIRE(::send(ends[1], "early", 5, 0) == 5);
+    context.poll();  // runs the wait of the loop's set
+    const auto read = [&]() -> Coro<> {
+        const Bytes data = co_await reader.readexactly(5);
+        CHECK(data == "early");
+        writer.close();
+        co_await writer.wait_closed();
+    };
+    loop->run_until_complete(read());
+    ::close(ends[1]);
 }
 
 TEST_CASE("io_context() of a loop on another backend is an error") {

@@ -1,5 +1,6 @@
 #include "net/support.hpp"
 
+#include <weft/backends/asio/datagram_socket.hpp>
 #include <weft/backends/asio/epoll_set.hpp>
 #include <weft/backends/asio/network.hpp>
 #include <weft/backends/asio/socket.hpp>
@@ -216,6 +217,58 @@ TEST_CASE("who waits for room is told when the peer has gone, also while nobody 
     CHECK(connection.events.writable == 1);
     CHECK(connection.socket->write_some(much, error) == 0);
     CHECK(error == std::errc::broken_pipe);
+}
+
+TEST_CASE("a socket that stays ready though there is nothing to read is told of once, until something comes") {
+    // A Unix datagram socket that was shut down for reading says so for ever; a stream with something in the queue of
+    // its errors does the same.
+    class Datagrams final : public io::DatagramEvents {
+    public:
+        void on_datagram(std::span<const std::byte>, const Address&) override { ++received; }
+        void on_datagram_error(std::error_code) override { ++errors; }
+        void on_writable() override {}
+        int received = 0;
+        int errors = 0;
+    };
+    boost::asio::io_context io;
+    const auto context = detail::Ref<SocketContext>::adopt(new SocketContext(io));
+    auto [near, far] = socket_pair(SOCK_DGRAM);
+    const int descriptor = near.get();
+    Datagrams events;
+    const auto socket = adopt_datagram_socket(*context, near.take());
+    socket->set_events(&events);
+    socket->start_receiving();
+    const auto rounds = [&] {
+        for (int count = 0; count < 50; ++count) {
+            context->events.fetch(0);
+            if (!context->events.handle_next()) return count;
+        }
+        return 50;
+    };
+    REQUIRE(::send(far.get(), "one", 3, 0) == 3);
+    CHECK(rounds() == 1);
+    CHECK(events.received == 1);
+    REQUIRE(::shutdown(descriptor, SHUT_RD) == 0);
+    CHECK(rounds() <= 3);
+    CHECK(rounds() == 0);
+    CHECK(events.errors == 0);
+    socket->close();
+}
+
+TEST_CASE("a forked child that drops its copy of a set leaves its parent's alone") {
+    EpollSet set;
+    auto entry = std::make_unique<Entry>(set, nullptr);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        set.remove(entry->descriptor.get(), *entry);
+        ::_exit(0);
+    }
+    REQUIRE(child > 0);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    entry->ring();
+    handle_all(set);
+    CHECK(entry->count == 1);
 }
 
 #endif

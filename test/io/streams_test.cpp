@@ -541,6 +541,9 @@ TEST_CASE("an empty reader or writer throws wherever it is used") {
     CHECK(error_of_call([&] { writer.close(); }) == no_writer);
     CHECK(error_of_call([&] { (void)writer.is_closing(); }) == no_writer);
     CHECK(error_of_call([&] { (void)writer.wait_closed(); }) == no_writer);
+    CHECK(error_of_call([&] { StreamReaderProtocol protocol{StreamReader()}; }) == no_reader);
+    auto loop = make_simulated_loop();
+    CHECK(error_of_call([&] { loop->run_until_complete(writer.start_tls(TlsContext())); }) == no_writer);
     CHECK(reader.repr() == "<StreamReader>");
     CHECK(writer.repr() == "<StreamWriter transport=None>");
 }

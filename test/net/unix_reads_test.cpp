@@ -1,4 +1,4 @@
-// What a read of a Unix socket may meet: no such socket tells how much is left, as TCP does.
+// What a read of a Unix socket may meet: descriptors along with the data, ends of all kinds, more than one read holds.
 #include "net/support.hpp"
 
 #include <cstring>

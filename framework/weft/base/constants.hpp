@@ -46,8 +46,11 @@ inline constexpr unsigned busy_poll_iterations = 61;
 /// many callbacks at the latest.
 inline constexpr std::uint64_t callbacks_without_clock = 64;
 inline constexpr std::chrono::milliseconds busy_poll_interval{1};
-/// Such a poll runs at most this many completions.
+/// Such a poll runs at most this many completions of an io_context that is the application's, too, and so many if all
+/// are the loop's own, which read a buffer full each. The loop's own epoll set has no such bound: each event comes
+/// once.
 inline constexpr unsigned busy_poll_completions = 1024;
+inline constexpr unsigned busy_poll_own_completions = 64;
 /// The timer heap is rebuilt without its cancelled entries when it holds more than this many entries
 /// and more than half of them are cancelled.
 inline constexpr std::size_t min_scheduled_timers = 100;

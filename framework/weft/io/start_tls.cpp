@@ -91,7 +91,7 @@ Coro<std::shared_ptr<Transport>> EventLoop::start_tls(std::shared_ptr<Transport>
 
 Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
     const StreamWriter self = *this;
-    const io::StreamRef state = self.state_;
+    const io::StreamRef state = self.required();
     io::TlsParameters tls = parameters_of(std::move(context), options);
     check_not_read(*state);
     co_await io::DrainWait(state);

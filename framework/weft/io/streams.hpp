@@ -378,8 +378,11 @@ public:
     /// Called with both ends once the connection stands.
     using Connected = UniqueFunction<void(StreamReader, StreamWriter)>;
 
+    /// RuntimeError for an empty reader.
     explicit StreamReaderProtocol(StreamReader reader, Connected connected = nullptr)
-        : reader_(std::move(reader)), connected_(std::move(connected)) {}
+        : reader_(std::move(reader)), connected_(std::move(connected)) {
+        if (!reader_.state()) io::throw_empty_stream("StreamReader");
+    }
     const StreamReader& reader() const noexcept { return reader_; }
 
     void connection_made(std::shared_ptr<Transport> transport) override;

@@ -29,9 +29,12 @@ public:
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
     ~Scratch() {
-        buffer_->bytes.resize(0);
+        if (buffer_->bytes.capacity() > 4 * size)
+            buffer_->bytes.clear();
+        else
+            buffer_->bytes.resize(0);
         auto& free = list();
-        if (free.size() < free.capacity() && buffer_->bytes.capacity() <= 4 * size) free.push_back(std::move(buffer_));
+        if (free.size() < free.capacity()) free.push_back(std::move(buffer_));
     }
     std::span<std::byte> memory() const noexcept { return {buffer_->memory.get(), size}; }
     Bytes& bytes() const noexcept { return buffer_->bytes; }

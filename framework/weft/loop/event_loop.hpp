@@ -482,12 +482,12 @@ private:
         if (has_mail_.load(std::memory_order_acquire)) [[unlikely]]
             inbox_->take(ready_);
     }
-    void run_once();
-    bool is_quiet() const noexcept;
+    inline void run_once();
+    inline bool is_quiet() const noexcept;
     void look_at_clock() noexcept;
     void poll_backend();
     bool poll_is_due();
-    void run_ready();
+    inline void run_ready();
     void run_timed(detail::ReadyNode& node);
     void destroy_tasks() noexcept;
     void drop_scheduled() noexcept;

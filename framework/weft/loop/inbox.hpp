@@ -37,7 +37,7 @@ private:
     std::mutex mutex_;
     ReadyQueue queue_;
     Backend* backend_;                 // null once closed
-    std::atomic<bool>* has_mail_;      // not touched once that is null
+    std::atomic<bool>* has_mail_;      // once that is null only the loop touches it
     std::atomic<bool> asleep_{false};  // the loop waits, and nobody has woken it up yet
     std::atomic<int> waking_{0};       // threads that are about to wake the backend
 };

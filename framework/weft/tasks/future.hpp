@@ -61,7 +61,7 @@ public:
     /// Same state.
     bool operator==(const Future& other) const noexcept { return state_ == other.state_; }
 
-    // Of an empty one each of the following throws RuntimeError.
+    // Of an empty one each of the following throws RuntimeError, except repr().
 
     bool done() const { return require().done(); }
     bool cancelled() const { return require().is_cancelled(); }
@@ -126,7 +126,8 @@ public:
     /// How many were removed: 0 once the future is done, or if it was removed already. (Lambdas do not compare, so the
     /// registration names it.)
     std::size_t remove_done_callback(detail::DoneCallbackId id) {
-        return id.there() && require().remove_callback(id.there(), id.serial()) ? 1 : 0;
+        detail::FutureBase& state = require();
+        return id.there() && state.remove_callback(id.there(), id.serial()) ? 1 : 0;
     }
 
     /// As asyncio's repr: state, and result or exception; of a task also its name and where it waits.

@@ -219,14 +219,14 @@ private:
         loop().task_table().add(*this, location);
         add_ref();  // the table's, until the task is done
     }
-    void step();
+    inline void step();
     void step_eagerly();
     void finish_root();
     void finish_failed();
     void finish_before_start();
     void report_pending() noexcept;
     /// Before complete(): the coroutine goes, and the loop does not hold this any more, except by its reference.
-    void let_go_of_root() noexcept;
+    inline void let_go_of_root() noexcept;
     void leave_table() noexcept { loop().task_table().remove(*this); }
     void deliver_cancel();
     [[noreturn]] void raise_cancelled();

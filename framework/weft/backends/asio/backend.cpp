@@ -79,22 +79,17 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
         deadline = deadline ? std::min(*deadline, soon) : soon;
     }
 #ifdef WEFT_ASIO_EPOLL
+    if (shared_) {
+        poll_shared(deadline);
+        return;
+    }
     EpollSet& events = network_->sockets().events;
-    if (!shared_) {
-        events.fetch(timeout_until(deadline));
-        // What a read has woken goes on before the next read: its data is in the cache, and in the same memory.
-        while (events.handle_next() && !loop_->has_ready()) {}
-        return;
-    }
-    if (events.has_events()) {
-        handle_events();
-        run_context_ready();
-        return;
-    }
-    if (!set_watch_) set_watch_ = std::make_unique<SetWatch>(context_, events);
-    set_watch_->wait();
-#endif
+    events.fetch(timeout_until(deadline));
+    // What a read has woken goes on before the next read: its data is in the cache, and in the same memory.
+    while (events.handle_next() && !loop_->has_ready()) {}
+#else
     run_context(deadline);
+#endif
 }
 
 void AsioBackend::poll_ready() {
@@ -108,24 +103,55 @@ void AsioBackend::poll_ready() {
 }
 
 #ifdef WEFT_ASIO_EPOLL
+
+void AsioBackend::poll_shared(std::optional<TimePoint> deadline) {
+    EpollSet& events = network_->sockets().events;
+    if (events.has_events()) {
+        handle_events();
+        run_context_ready();
+        return;
+    }
+    try {
+        if (!set_watch_) set_watch_ = std::make_unique<SetWatch>(context_, *loop_, events);
+        set_watch_->wait();
+    } catch (...) {
+        // No descriptor or no memory to wait for both: each in its turn.
+        const TimePoint soon = now() + constants::out_of_memory_pause;
+        events.fetch(timeout_until(deadline ? std::min(*deadline, soon) : soon));
+        handle_events();
+        run_context_ready();
+        return;
+    }
+    run_context(deadline);
+}
+
 /// All that there are, without waiting.
 void AsioBackend::handle_events() {
     EpollSet& events = network_->sockets().events;
+    while (events.handle_next()) {}  // what an earlier poll has left
     events.fetch(0);
     while (events.handle_next()) {}
 }
+
 #endif
 
 void AsioBackend::run_context(std::optional<TimePoint> deadline) {
-    const std::size_t ran = deadline ? context_.run_one_until(*deadline) : context_.run_one();
+    std::size_t ran;
+    if (!deadline)
+        ran = context_.run_one();
+    else if (*deadline > now())
+        ran = context_.run_one_until(*deadline);
+    else
+        ran = context_.poll_one();  // which run_one_until() would not, also what is ready
     // Somebody stopped the io_context: the loop goes on.
     if (ran == 0 && context_.stopped()) context_.restart();
 }
 
+/// All that there are up to a bound: a peer that sends as fast as it is read must not keep the loop here.
 void AsioBackend::run_context_ready() {
     if (context_.stopped()) context_.restart();
-    // Bounded: a peer that sends as fast as it is read must not keep the loop here.
-    for (unsigned count = 0; count < constants::busy_poll_completions; ++count)
+    const unsigned bound = shared_ ? constants::busy_poll_completions : constants::busy_poll_own_completions;
+    for (unsigned count = 0; count < bound; ++count)
         if (context_.poll_one() == 0) return;
 }
 

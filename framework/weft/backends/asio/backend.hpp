@@ -13,6 +13,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <random>
@@ -47,9 +48,9 @@ public:
     std::uint64_t entropy() override;
     io::Network& network() override { return *network_; }
 
-    /// For operations that are not Weft's: from now on each poll looks for them.
+    /// For operations that are not Weft's: from now on each poll looks for them. Any thread, as what follows may be.
     IoContext& share_context() noexcept {
-        shared_ = true;
+        if (!shared_.exchange(true)) wake_up_.post();
         return context_;
     }
 
@@ -59,12 +60,13 @@ private:
     void run_context_ready();
 #ifdef WEFT_ASIO_EPOLL
     void handle_events();
+    void poll_shared(std::optional<TimePoint> deadline);
 #endif
 
     EventLoop* loop_ = nullptr;
     std::unique_ptr<IoContext> own_context_;
     IoContext& context_;
-    bool shared_ = false;  // the io_context has handlers that are not Weft's
+    std::atomic<bool> shared_{false};  // the io_context has handlers that are not Weft's
     std::unique_ptr<AsioNetwork> network_;
     WakeUp wake_up_;
 #ifdef WEFT_ASIO_EPOLL

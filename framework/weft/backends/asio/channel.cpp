@@ -15,17 +15,18 @@ namespace {
 
 constexpr std::uint32_t failures = EPOLLERR | EPOLLHUP;
 
-constexpr std::uint32_t wanted_events(bool reading, bool writing) noexcept {
+constexpr std::uint32_t wanted_events(bool reading, bool writing, bool edge) noexcept {
     const std::uint32_t events = (reading ? EPOLLIN : 0U) | (writing ? EPOLLOUT : 0U);
     // Failures are told in any case: where nobody acts on them, once.
-    return events != 0 ? events : EPOLLET;
+    return events != 0 && !edge ? events : events | EPOLLET;
 }
 
 }  // namespace
 
 template <class Socket>
 void EpollChannel<Socket>::tell_set(bool reading, bool writing) {
-    const std::uint32_t events = wanted_events(reading, writing);
+    if (closed_) return;
+    const std::uint32_t events = wanted_events(reading, writing, edge_);
     EpollSet& set = socket_.context().events;
     const int descriptor = socket_.native_handle();
     const int error = !registered_      ? set.add(descriptor, events, *this)
@@ -40,7 +41,7 @@ void EpollChannel<Socket>::tell_set(bool reading, bool writing) {
 
 template <class Socket>
 void EpollChannel<Socket>::tell_set_later() noexcept {
-    const std::uint32_t events = wanted_events(reading_, writing_);
+    const std::uint32_t events = wanted_events(reading_, writing_, edge_);
     if (told_ == events) return;
     if (socket_.context().events.change(socket_.native_handle(), events, *this) == 0) told_ = events;
 }
@@ -50,6 +51,7 @@ void EpollChannel<Socket>::close() noexcept {
     const int descriptor = socket_.native_handle();
     if (registered_) socket_.context().events.remove(descriptor, *this);
     registered_ = reading_ = writing_ = false;
+    closed_ = true;
     ::close(descriptor);
 }
 
@@ -62,6 +64,8 @@ void EpollChannel<Socket>::handle_events(std::uint32_t events) {
     if (writing_ && (events & (EPOLLOUT | failures)) != 0) {
         writing_ = false;
         socket_.write_ready();
+        // It waits again for what is not there: see note_read().
+        if (writing_ && (events & EPOLLOUT) == 0) edge_ = true;
     }
     if (registered_) tell_set_later();
 }

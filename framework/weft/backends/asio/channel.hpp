@@ -1,12 +1,15 @@
 #pragma once
 // Channel: how a socket waits. EpollChannel is an entry of the loop's epoll set and lives inside the socket;
-// WaitChannel does the same by Asio's async_wait, for other reactors. Both are level-triggered: while something is
-// there to be read and the socket is watched, each poll tells it.
+// WaitChannel does the same by Asio's async_wait, for other reactors: there a watch() is for one event. Both are
+// level-triggered: while something is there to be read and the socket is watched, each poll tells it.
 
 #include <weft/backends/asio/epoll_set.hpp>
 #include <weft/backends/asio/socket_context.hpp>
-#include <weft/backends/asio/waiter.hpp>
 #include <weft/base/ref.hpp>
+
+#ifndef WEFT_ASIO_EPOLL
+#include <weft/backends/asio/waiter.hpp>
+#endif
 
 #include <cstdint>
 
@@ -27,6 +30,9 @@ public:
     }
     /// In take_event(): it is not called any more.
     void stop_watching() noexcept { reading_ = false; }
+    /// In take_event(): whether there was something. Where there was nothing although the system says so, as while
+    /// something is in the queue of a socket's errors, it is called again only when something comes.
+    void note_read(bool something) noexcept { edge_ = !something; }
     /// Calls socket.write_ready() once.
     void wait_write() { tell_set(reading_, true); }
     /// Ends the waits and closes the descriptor.
@@ -41,6 +47,8 @@ private:
     bool registered_ = false;
     bool reading_ = false;
     bool writing_ = false;
+    bool edge_ = false;  // told of what comes, not of what is there
+    bool closed_ = false;
     std::uint32_t told_ = 0;  // what the set tells of
     Socket& socket_;
 };
@@ -55,6 +63,7 @@ public:
     explicit WaitChannel(Socket& socket);
     void watch();
     void stop_watching() noexcept {}
+    void note_read(bool) noexcept {}
     void wait_write();
     void close() noexcept;
 

@@ -58,18 +58,21 @@ void AsioDatagramSocket::take_event() {
 
 /// What is there, up to a bound; another event tells of more.
 void AsioDatagramSocket::receive_all() {
-    bool more = true;
-    for (unsigned batch = 0; more && !closed_ && batch < constants::datagram_batches; ++batch)
-        more = receive_batch();
+    Received last = receive_batch();
+    channel_.note_read(last != Received::nothing);
+    for (unsigned batch = 1; last == Received::batch && !closed_ && batch < constants::datagram_batches; ++batch)
+        last = receive_batch();
 }
 
-/// What one system call gives. False if there is no more, which a call that gives less than it could tells as well.
-bool AsioDatagramSocket::receive_batch() {
+/// What one system call gives. That it is less than it could be tells, without another call, that there is no more.
+AsioDatagramSocket::Received AsioDatagramSocket::receive_batch() {
     constexpr std::size_t slots = constants::read_buffer_size / constants::datagram_slot_size;
     std::byte* buffer = context_.buffer();
     if (!buffer) {
+        std::byte dropped;  // it would be told of for ever
+        (void)::recv(descriptor_, &dropped, sizeof dropped, MSG_DONTWAIT);
         events_->on_datagram_error(std::make_error_code(std::errc::not_enough_memory));
-        return false;
+        return Received::last;
     }
     // A Unix datagram may be larger than a slot.
     const unsigned wanted = is_local_ ? 1 : slots;
@@ -89,9 +92,9 @@ bool AsioDatagramSocket::receive_batch() {
         count = ::recvmmsg(descriptor_, messages.data(), wanted, MSG_DONTWAIT, nullptr);
     } while (count < 0 && errno == EINTR);
     if (count < 0) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return Received::nothing;
         events_->on_datagram_error(io::last_error());
-        return true;
+        return Received::batch;
     }
     for (unsigned i = 0; i < static_cast<unsigned>(count) && !closed_; ++i) {
         const msghdr& header = messages[i].msg_hdr;
@@ -105,7 +108,7 @@ bool AsioDatagramSocket::receive_batch() {
                 : io::SocketName::read(reinterpret_cast<const sockaddr*>(&names[i]), header.msg_namelen);
         events_->on_datagram({buffer + i * slot_size, messages[i].msg_len}, from);
     }
-    return static_cast<unsigned>(count) == wanted;
+    return static_cast<unsigned>(count) == wanted ? Received::batch : Received::last;
 }
 
 // Sending

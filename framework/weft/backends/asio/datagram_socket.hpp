@@ -1,5 +1,5 @@
 #pragma once
-// AsioDatagramSocket: a UDP or Unix datagram socket of an io_context.
+// AsioDatagramSocket: a UDP or Unix datagram socket.
 
 #include <weft/backends/asio/channel.hpp>
 #include <weft/backends/asio/socket_file.hpp>
@@ -35,7 +35,8 @@ private:
     ~AsioDatagramSocket() override;
 
     void receive_all();
-    bool receive_batch();
+    enum class Received : std::uint8_t { nothing, batch, last };
+    Received receive_batch();
 
     SocketContext& context_;
     const int descriptor_;

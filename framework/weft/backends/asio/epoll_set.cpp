@@ -2,7 +2,10 @@
 
 #ifdef WEFT_ASIO_EPOLL
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 namespace weft::asio_backend {
@@ -16,23 +19,36 @@ epoll_event event_of(std::uint32_t events, EpollEntry& entry) noexcept {
     return event;
 }
 
+/// Counts the forks that lead to this process.
+std::atomic<unsigned> generation{0};
+
+unsigned this_generation() {
+    [[maybe_unused]] static const int registered = pthread_atfork(nullptr, nullptr, [] { ++generation; });
+    return generation;
+}
+
 }  // namespace
 
-EpollSet::EpollSet() : descriptor_(io::check_call(::epoll_create1(EPOLL_CLOEXEC), "epoll")) {}
+EpollSet::EpollSet()
+    : descriptor_(io::check_call(::epoll_create1(EPOLL_CLOEXEC), "epoll")), generation_(this_generation()) {}
+
+int EpollSet::control(int command, int descriptor, std::uint32_t events, EpollEntry& entry) noexcept {
+    if (generation_ != generation) return EBADF;
+    epoll_event event = event_of(events, entry);
+    return ::epoll_ctl(descriptor_.get(), command, descriptor, &event) == 0 ? 0 : errno;
+}
 
 int EpollSet::add(int descriptor, std::uint32_t events, EpollEntry& entry) noexcept {
-    epoll_event event = event_of(events, entry);
-    return ::epoll_ctl(descriptor_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : errno;
+    return control(EPOLL_CTL_ADD, descriptor, events, entry);
 }
 
 int EpollSet::change(int descriptor, std::uint32_t events, EpollEntry& entry) noexcept {
-    epoll_event event = event_of(events, entry);
-    return ::epoll_ctl(descriptor_.get(), EPOLL_CTL_MOD, descriptor, &event) == 0 ? 0 : errno;
+    return control(EPOLL_CTL_MOD, descriptor, events, entry);
 }
 
 void EpollSet::remove(int descriptor, EpollEntry& entry) noexcept {
     // By name: a copy of the descriptor in a child that is just being started would keep it in the set.
-    ::epoll_ctl(descriptor_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
+    control(EPOLL_CTL_DEL, descriptor, 0, entry);
     for (std::size_t i = next_; i < count_; ++i)
         if (events_[i].data.ptr == &entry) events_[i].data.ptr = nullptr;
     std::erase_if(noted_, [&](const epoll_event& event) { return event.data.ptr == &entry; });

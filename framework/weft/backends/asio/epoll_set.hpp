@@ -59,8 +59,10 @@ private:
     static constexpr std::size_t noted_per_poll = 16;
 
     void append_noted() noexcept;
+    int control(int command, int descriptor, std::uint32_t events, EpollEntry& entry) noexcept;
 
     io::OwnedDescriptor descriptor_;
+    const unsigned generation_;  // of this process: a child that was forked shares the set, which stays its parent's
     std::size_t next_ = 0;
     std::size_t count_ = 0;
     std::array<epoll_event, events_per_poll + noted_per_poll> events_;

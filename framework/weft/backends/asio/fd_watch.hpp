@@ -1,5 +1,5 @@
 #pragma once
-// FdWatch: add_reader() and add_writer() on Asio.
+// FdWatch: add_reader() and add_writer().
 
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/backends/asio/waiter.hpp>

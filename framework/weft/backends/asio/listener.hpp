@@ -1,5 +1,5 @@
 #pragma once
-// AsioListener: a listening socket of an io_context, TCP or Unix.
+// AsioListener: a listening socket, TCP or Unix.
 
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>

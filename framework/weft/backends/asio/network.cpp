@@ -48,7 +48,7 @@ void check_stream_socket(int fd) {
 // AsioNetwork
 
 AsioNetwork::AsioNetwork(IoContext& context)
-    : context_(context), sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))) {}
+    : sockets_(detail::Ref<SocketContext>::adopt(new SocketContext(context))) {}
 
 AsioNetwork::~AsioNetwork() = default;
 

@@ -1,5 +1,5 @@
 #pragma once
-// AsioNetwork: the sockets of an io_context.
+// AsioNetwork: the sockets of a loop on AsioBackend.
 
 #include <weft/backends/asio/name_lookup.hpp>
 #include <weft/backends/asio/socket_context.hpp>
@@ -32,13 +32,11 @@ public:
     Coro<std::vector<AddrInfo>> getaddrinfo(std::string host, std::string service, AddrInfoHints hints) override;
     Coro<std::pair<std::string, std::string>> getnameinfo(Address address, int flags) override;
 
-    IoContext& context() noexcept { return context_; }
     SocketContext& sockets() const noexcept { return *sockets_; }
 
 private:
     Coro<io::SocketRef> connect_local(Address remote, std::optional<Address> local);
 
-    IoContext& context_;
     EventLoop* loop_ = nullptr;
     detail::Ref<SocketContext> sockets_;
     NameLookup names_;

@@ -121,7 +121,7 @@ private:
     }
     void read(const boost::system::error_code& error) {
         static thread_local const std::unique_ptr<std::byte[]> buffer = std::make_unique<std::byte[]>(read_size);
-        // Of what the reactor cannot watch, such as /dev/null: it is always ready.
+        // Of what cannot be watched, such as /dev/null: it is always ready.
         if (error && error != asio::error::operation_not_supported) {
             ended_ = true;
             events_->on_read_error(to_std(error));

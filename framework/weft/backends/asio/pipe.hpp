@@ -1,5 +1,5 @@
 #pragma once
-// One end of a pipe of an io_context.
+// One end of a pipe.
 
 #include <weft/backends/asio/socket_context.hpp>
 #include <weft/io/network.hpp>

@@ -3,6 +3,7 @@
 #ifdef WEFT_ASIO_EPOLL
 
 #include <weft/backends/asio/network.hpp>
+#include <weft/loop/event_loop.hpp>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
@@ -13,13 +14,21 @@ namespace weft::asio_backend {
 /// The handler holds it, and may come after the watch.
 class SetWatch::State {
 public:
-    State(IoContext& io, EpollSet& set) : set(&set), descriptor(io) {}
+    State(IoContext& io, EventLoop& loop, EpollSet& set) : loop(loop), set(&set), descriptor(io) {}
+    void handle_events() {
+        waiting = false;
+        if (!set || detail::running_loop != &loop) return;
+        set->fetch(0);
+        while (set && set->handle_next()) {}
+    }
+
+    EventLoop& loop;
     EpollSet* set;  // null once the watch is gone
     boost::asio::posix::stream_descriptor descriptor;
     bool waiting = false;
 };
 
-SetWatch::SetWatch(IoContext& io, EpollSet& set) : state_(std::make_shared<State>(io, set)) {
+SetWatch::SetWatch(IoContext& io, EventLoop& loop, EpollSet& set) : state_(std::make_shared<State>(io, loop, set)) {
     // Asio closes what it has.
     io::OwnedDescriptor copy(io::check_call(::fcntl(set.native_handle(), F_DUPFD_CLOEXEC, 0), "epoll"));
     boost::system::error_code error;
@@ -37,12 +46,7 @@ SetWatch::~SetWatch() {
 void SetWatch::wait() {
     if (state_->waiting) return;
     state_->descriptor.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                                  [state = state_](const boost::system::error_code&) {
-                                      state->waiting = false;
-                                      if (!state->set) return;
-                                      state->set->fetch(0);
-                                      while (state->set && state->set->handle_next()) {}
-                                  });
+                                  [state = state_](const boost::system::error_code&) { state->handle_events(); });
     state_->waiting = true;
 }
 

@@ -7,16 +7,21 @@
 #ifdef WEFT_ASIO_EPOLL
 #include <memory>
 
+namespace weft {
+class EventLoop;
+}
+
 namespace weft::asio_backend {
 
 class SetWatch {
 public:
-    /// The set outlives this. Throws the typed OS error.
-    SetWatch(IoContext& io, EpollSet& set);
+    /// The set and the loop outlive this. Throws what the system or Asio says.
+    SetWatch(IoContext& io, EventLoop& loop, EpollSet& set);
     SetWatch(const SetWatch&) = delete;
     SetWatch& operator=(const SetWatch&) = delete;
     ~SetWatch();
-    /// Who runs the io_context next handles the set's events as soon as there are any.
+    /// As soon as there are events the io_context handles them, if the loop runs then; else the next wait() tells of
+    /// them again.
     void wait();
 
 private:

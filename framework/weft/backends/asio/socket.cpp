@@ -59,6 +59,7 @@ void AsioStreamSocket::take_event() {
         count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     const int error = count < 0 ? errno : 0;
+    channel_.note_read(error != EAGAIN && error != EWOULDBLOCK);
     if (count > 0) {
         deliver(space.first(static_cast<std::size_t>(count)));
         return;

@@ -1,5 +1,5 @@
 #pragma once
-// SocketContext: what the sockets of one io_context share, above all the one buffer that they read into. What an event
+// SocketContext: what the sockets of one loop share: the reactor, and the one buffer that they read into. What an event
 // has brought is delivered at once; so one buffer serves all, and idle connections own none.
 
 #include <weft/base/ref.hpp>
@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #if defined(BOOST_ASIO_HAS_EPOLL) && !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
 #define WEFT_ASIO_EPOLL 1

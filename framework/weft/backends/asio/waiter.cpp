@@ -52,7 +52,8 @@ int Waiter::watch() noexcept {
 }
 
 void Waiter::handle_events(std::uint32_t events) {
-    for (std::size_t kind = 0; kind < handlers_.size(); ++kind) {
+    // Who waits for room first: it waits again only when there is none, while a reading end may stay readable.
+    for (std::size_t kind : {std::size_t{1}, std::size_t{0}}) {
         if (!handlers_[kind] || (events & (event_of[kind] | failures)) == 0) continue;
         Handler handler = std::exchange(handlers_[kind], nullptr);
         boost::system::error_code error;

@@ -54,7 +54,8 @@ public:
     /// At most one of each kind at a time. The handler, called with an error_code, may hold whatever this is part of;
     /// of what cannot be watched the error is operation_not_supported.
     void async_wait(Wait kind, Handler handler);
-    /// What waits is not called any more; the handlers are destroyed last.
+    /// What waits is not called any more (Asio's descriptors tell it operation_aborted, soon); the handlers are
+    /// destroyed last.
     void close() noexcept;
 
 private:

@@ -1,9 +1,11 @@
 #include <weft/backends/asio/wake_up.hpp>
 
-#include <boost/asio/post.hpp>
-
+#ifdef WEFT_ASIO_EPOLL
 #include <sys/eventfd.h>
 #include <unistd.h>
+#else
+#include <boost/asio/post.hpp>
+#endif
 
 #include <atomic>
 #include <cstdint>
