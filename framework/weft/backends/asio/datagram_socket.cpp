@@ -46,6 +46,7 @@ void AsioDatagramSocket::write_ready() {
 // Receiving
 
 void AsioDatagramSocket::take_event() {
+    if (closed_) return;
     try {
         receive_all();
     } catch (...) {
