@@ -199,9 +199,9 @@ TEST_CASE("a handler posted from another thread wakes a loop that waits for noth
         EventLoop& loop = get_running_loop();
         asio::io_context& context = io_context(loop);
         Future<> posted = loop.create_future<void>();
-        std::thread other([&, posted]() mutable {
+        std::thread other([&] {
             std::this_thread::sleep_for(5ms);
-            asio::post(context, [posted]() mutable { posted.set_result(); });
+            asio::post(context, [&] { posted.set_result(); });  // futures are the loop's: not copied here
         });
         co_await posted;
         other.join();
