@@ -210,6 +210,7 @@ TEST_CASE("a handler posted from another thread wakes a loop that waits for noth
 
 TEST_CASE("another thread may be the first to ask for the io_context of a loop that waits") {
     auto loop = make_real_loop();
+    loop->call_later(10s, [&] { loop->stop(); });
     int handled = 0;
     std::thread other([&] {
         std::this_thread::sleep_for(5ms);
@@ -269,6 +270,7 @@ TEST_CASE(
     loop->run_until_complete(connect());
     REQUIRE(::send(ends[1], "early", 5, 0) == 5);
     context.poll();  // runs the wait of the loop's set
+    CHECK(reader.state()->available() == 0);
     const auto read = [&]() -> Coro<> {
         const Bytes data = co_await reader.readexactly(5);
         CHECK(data == "early");

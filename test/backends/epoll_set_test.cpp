@@ -38,11 +38,6 @@ public:
     int count = 0;
 };
 
-void handle_all(EpollSet& set) {
-    set.fetch(0);
-    while (set.handle_next()) {}
-}
-
 class Recorder final : public io::SocketEvents {
 public:
     void on_data(std::span<const std::byte> data) override { received += data.size(); }
@@ -98,7 +93,7 @@ TEST_CASE("epoll set: an entry that was removed does not hear of what has come a
     second = std::make_unique<Entry>(set, [&] { remove_other(first); });
     first->ring();
     second->ring();
-    handle_all(set);
+    set.handle_all();
     REQUIRE((first != nullptr) != (second != nullptr));
     CHECK((first ? first : second)->count == 1);
 }
@@ -113,7 +108,7 @@ TEST_CASE("epoll set: an exception leaves the rest to who comes next, who does n
     Entry second(set, fail_first);
     first.ring();
     second.ring();
-    CHECK(error_of_call([&] { handle_all(set); }) == "KeyboardInterrupt");
+    CHECK(error_of_call([&] { set.handle_all(); }) == "KeyboardInterrupt");
     CHECK(calls == 1);
     CHECK(set.has_events());
     set.fetch(-1);
@@ -150,7 +145,7 @@ TEST_CASE("epoll set: what cannot be watched is always ready, and keeps nothing 
     CHECK_FALSE(set.has_events());
     set.note(file, EPOLLIN);
     set.remove(-1, file);
-    handle_all(set);
+    set.handle_all();
     CHECK(file.count == 5);
 }
 
@@ -267,7 +262,7 @@ TEST_CASE("a forked child that drops its copy of a set leaves its parent's alone
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
     entry->ring();
-    handle_all(set);
+    set.handle_all();
     CHECK(entry->count == 1);
 }
 

@@ -42,10 +42,10 @@ inline constexpr std::size_t tls_write_high_water = 512 * 1024;
 inline constexpr std::size_t tls_read_size = 64 * 1024;
 /// While callbacks are always ready, I/O is polled after this many iterations at the latest ...
 inline constexpr unsigned busy_poll_iterations = 61;
-/// ... and whenever this much time has passed since the last poll; the clock is looked at now and then, and after so
-/// many callbacks at the latest.
-inline constexpr std::uint64_t callbacks_without_clock = 64;
+/// ... and whenever this much time has passed since the last poll. The clock is looked at now and then, after so many
+/// callbacks at the latest.
 inline constexpr std::chrono::milliseconds busy_poll_interval{1};
+inline constexpr std::uint64_t callbacks_without_clock = 64;
 /// Such a poll runs at most this many completions of an io_context that is the application's, too, and so many if all
 /// are the loop's own, which read a buffer full each. The loop's own epoll set has no such bound: each event comes
 /// once.

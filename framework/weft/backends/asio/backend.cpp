@@ -96,7 +96,7 @@ void AsioBackend::poll_ready() {
     if (is_idle()) return;
     called_.wait_again();
 #ifdef WEFT_ASIO_EPOLL
-    handle_events();
+    network_->sockets().events.handle_all();
     if (!shared_) return;
 #endif
     run_context_ready();
@@ -107,7 +107,7 @@ void AsioBackend::poll_ready() {
 void AsioBackend::poll_shared(std::optional<TimePoint> deadline) {
     EpollSet& events = network_->sockets().events;
     if (events.has_events()) {
-        handle_events();
+        events.handle_all();
         run_context_ready();
         return;
     }
@@ -118,19 +118,11 @@ void AsioBackend::poll_shared(std::optional<TimePoint> deadline) {
         // No descriptor or no memory to wait for both: each in its turn.
         const TimePoint soon = now() + constants::out_of_memory_pause;
         events.fetch(timeout_until(deadline ? std::min(*deadline, soon) : soon));
-        handle_events();
+        events.handle_all();
         run_context_ready();
         return;
     }
     run_context(deadline);
-}
-
-/// All that there are, without waiting.
-void AsioBackend::handle_events() {
-    EpollSet& events = network_->sockets().events;
-    while (events.handle_next()) {}  // what an earlier poll has left
-    events.fetch(0);
-    while (events.handle_next()) {}
 }
 
 #endif

@@ -59,7 +59,6 @@ private:
     void run_context(std::optional<TimePoint> deadline);
     void run_context_ready();
 #ifdef WEFT_ASIO_EPOLL
-    void handle_events();
     void poll_shared(std::optional<TimePoint> deadline);
 #endif
 

@@ -29,11 +29,10 @@ void EpollChannel<Socket>::tell_set(bool reading, bool writing) {
     const std::uint32_t events = wanted_events(reading, writing, edge_);
     EpollSet& set = socket_.context().events;
     const int descriptor = socket_.native_handle();
-    const int error = !registered_      ? set.add(descriptor, events, *this)
+    const int error = told_ == 0        ? set.add(descriptor, events, *this)
                       : told_ != events ? set.change(descriptor, events, *this)
                                         : 0;
     if (error != 0) throw_os_error(std::error_code(error, std::system_category()), "cannot watch socket");
-    registered_ = true;
     reading_ = reading;
     writing_ = writing;
     told_ = events;
@@ -49,8 +48,8 @@ void EpollChannel<Socket>::tell_set_later() noexcept {
 template <class Socket>
 void EpollChannel<Socket>::close() noexcept {
     const int descriptor = socket_.native_handle();
-    if (registered_) socket_.context().events.remove(descriptor, *this);
-    registered_ = reading_ = writing_ = false;
+    if (told_ != 0) socket_.context().events.remove(descriptor, *this);
+    reading_ = writing_ = false;
     closed_ = true;
     ::close(descriptor);
 }
@@ -58,16 +57,14 @@ void EpollChannel<Socket>::close() noexcept {
 template <class Socket>
 void EpollChannel<Socket>::handle_events(std::uint32_t events) {
     const detail::Ref<Socket> keep(&socket_);
-    if ((events & (EPOLLIN | failures)) != 0) {
-        if (reading_) socket_.take_event();
-    }
+    if (reading_ && (events & (EPOLLIN | failures)) != 0) socket_.take_event();
     if (writing_ && (events & (EPOLLOUT | failures)) != 0) {
         writing_ = false;
         socket_.write_ready();
         // It waits again for what is not there: see note_read().
         if (writing_ && (events & EPOLLOUT) == 0) edge_ = true;
     }
-    if (registered_) tell_set_later();
+    if (!closed_) tell_set_later();
 }
 
 #else

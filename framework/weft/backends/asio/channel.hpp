@@ -44,12 +44,11 @@ private:
     /// What is not wanted any more is told when it comes: it may be wanted again by then.
     void tell_set_later() noexcept;
 
-    bool registered_ = false;
     bool reading_ = false;
     bool writing_ = false;
     bool edge_ = false;  // told of what comes, not of what is there
     bool closed_ = false;
-    std::uint32_t told_ = 0;  // what the set tells of
+    std::uint32_t told_ = 0;  // what the set tells of; 0 while the socket is not in it
     Socket& socket_;
 };
 template <class Socket>

@@ -80,6 +80,12 @@ bool EpollSet::handle_next() {
     return true;
 }
 
+void EpollSet::handle_all() {
+    while (handle_next()) {}  // what an earlier fetch has left
+    fetch(0);
+    while (handle_next()) {}
+}
+
 }  // namespace weft::asio_backend
 
 #endif

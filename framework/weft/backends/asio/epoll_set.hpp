@@ -49,6 +49,8 @@ public:
     void fetch(int timeout) noexcept;
     /// Has one event handled; false if none is left.
     bool handle_next();
+    /// Has all that there are handled, without waiting.
+    void handle_all();
     /// A fetch would not wait.
     bool has_events() const noexcept { return next_ != count_ || !noted_.empty(); }
     /// Readable while there are events.

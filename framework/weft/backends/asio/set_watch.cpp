@@ -17,9 +17,7 @@ public:
     State(IoContext& io, EventLoop& loop, EpollSet& set) : loop(loop), set(&set), descriptor(io) {}
     void handle_events() {
         waiting = false;
-        if (!set || detail::running_loop != &loop) return;
-        set->fetch(0);
-        while (set && set->handle_next()) {}
+        if (set && detail::running_loop == &loop) set->handle_all();
     }
 
     EventLoop& loop;
