@@ -49,7 +49,7 @@ Coro<Bytes> read_message(Ends& ends, std::size_t begin, std::size_t size) {
 
 TEST_CASE("messages of one size are read where they stay, from the second on") {
     run_real([]() -> Coro<> {
-        for (const std::size_t size : {std::size_t{4096}, std::size_t{16384}, std::size_t{50000}}) {
+        for (const std::size_t size : {std::size_t{512}, std::size_t{4096}, std::size_t{16384}, std::size_t{50000}}) {
             Ends ends = co_await connect_ends();
             // Of the first the size is learnt; it is copied, into no more than it needs.
             const Bytes first = co_await read_message(ends, 0, size);
@@ -70,13 +70,34 @@ TEST_CASE("what is given to the application keeps no more than twice its size, w
         Ends ends = co_await connect_ends();
         std::size_t begin = 0;
         for (const std::size_t size :
-             {1U, 40000U, 40000U, 1U, 100U, 40000U, 15000U, 15000U, 6000U, 3000U, 40000U, 7U}) {
+             {1U, 40000U, 40000U, 1U, 100U, 40000U, 15000U, 15000U, 6000U, 3000U, 40000U, 600U, 100000U, 7U}) {
             const Bytes data = co_await read_message(ends, begin, size);
             CHECK(data.capacity() <= 2 * size + 64);
             begin += size;
         }
         ends.writer.close();
         ends.far_writer.close();
+    });
+}
+
+TEST_CASE("a message that is larger than those before comes whole") {
+    run_real([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        std::size_t begin = 0;
+        for (const std::size_t size : {600U, 600U, 5000U, 600U, 600U, 200000U, 750U, 1500U, 3000U, 6000U}) {
+            const Bytes data = co_await read_message(ends, begin, size);
+            CHECK(data.size() == size);
+            begin += size;
+        }
+        // Also if it fills the room exactly; then nothing but the end follows.
+        std::size_t room = 0;
+        for (int i = 0; i < 3; ++i)
+            room = (co_await read_message(ends, begin, 1000)).capacity();
+        CHECK(room > 1000);
+        CHECK((co_await read_message(ends, begin, room)).size() == room);
+        ends.far_writer.close();
+        CHECK((co_await ends.reader.read()).empty());
+        ends.writer.close();
     });
 }
 

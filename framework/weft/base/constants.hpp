@@ -11,7 +11,7 @@ namespace weft::constants {
 inline constexpr std::size_t stream_limit = 64 * 1024;
 /// A stream reader whose peer sends this much at a time, in bytes, has it put where it stays, up to so much at once;
 /// what comes in smaller pieces is copied.
-inline constexpr std::size_t stream_read_in_place_min = 4 * 1024;
+inline constexpr std::size_t stream_read_in_place_min = 512;
 inline constexpr std::size_t stream_read_in_place_max = 64 * 1024;
 /// Default high-water mark of a transport's write buffer, in bytes; the low-water mark is a quarter of it.
 inline constexpr std::size_t write_high_water = 64 * 1024;

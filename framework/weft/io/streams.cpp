@@ -10,7 +10,7 @@ namespace weft {
 namespace io {
 
 StreamState::StreamState(EventLoop& loop, std::size_t limit, std::shared_ptr<Connected> connected)
-    : loop_(loop), connected_(std::move(connected)), limit_(limit) {
+    : limit_(limit), loop_(loop), connected_(std::move(connected)) {
     if (limit == 0) throw ValueError("Limit cannot be <= 0");
 }
 
@@ -65,7 +65,8 @@ std::span<std::byte> StreamState::read_space() noexcept {
 void StreamState::add_in_place(std::size_t size) {
     buffer_.resize(size);
     if (size == buffer_.capacity()) {
-        if (size < constants::stream_read_in_place_max) read_size_ = 0;  // there may be more: the next copy tells
+        // There may be more.
+        read_size_ = static_cast<std::uint32_t>(std::min(2 * size, constants::stream_read_in_place_max));
     } else if (size < buffer_.capacity() / 2) {
         Bytes smaller(buffer_.span());
         buffer_.swap(smaller);
@@ -207,11 +208,6 @@ void throw_empty_stream(const char* type) {
     throw RuntimeError("the " + std::string(type) + " is empty: it belongs to no connection");
 }
 
-bool DrainWait::await_ready() const {
-    state_->rethrow_exception();
-    return !state_->writing_paused() && !state_->transport()->is_closing();
-}
-
 void DrainWait::start(detail::PromiseBase& promise) {
     if (!state_->writing_paused() || state_->lost()) {
         // Closing: one turn of the loop lets connection_lost() come first.
@@ -222,9 +218,7 @@ void DrainWait::start(detail::PromiseBase& promise) {
     suspend(promise);
 }
 
-void DrainWait::await_resume() {
-    end_wait();
-    if (!state_->lost()) return;
+void DrainWait::check_lost() const {
     // As in asyncio: who waited when the connection ended in order is let go, who comes later is told.
     if (was_awaited() && !was_used()) throw ConnectionResetError("Connection lost");
     state_->rethrow_exception();

@@ -120,18 +120,14 @@ private:
     void maybe_resume_reading();
     void maybe_pause_reading();
 
-    EventLoop& loop_;
-    std::shared_ptr<Transport> transport_;
-    std::shared_ptr<Connected> connected_;
-    std::shared_ptr<StreamState> self_;
-    detail::Ref<detail::TaskBase> handler_;
+    // What each message needs is together.
     Bytes buffer_;  // from head_ on: what arrived and was not read
     std::size_t head_ = 0;
-    std::size_t limit_;
     StreamWait* wait_ = nullptr;
-    DrainWait* drains_ = nullptr;
+    std::size_t limit_;
     std::exception_ptr error_;
-    std::unique_ptr<std::vector<Future<>>> closed_waiters_;
+    std::shared_ptr<Transport> transport_;
+    DrainWait* drains_ = nullptr;
     std::uint32_t handles_ = 0;
     std::uint32_t read_size_ = 0;  // see read_space(); 0 while that is empty
     std::uint32_t writers_ : 27 = 0;
@@ -140,6 +136,11 @@ private:
     bool lost_by_error_ : 1 = false;
     bool paused_ : 1 = false;
     bool writing_paused_ : 1 = false;
+    EventLoop& loop_;
+    std::shared_ptr<Connected> connected_;
+    std::shared_ptr<StreamState> self_;
+    detail::Ref<detail::TaskBase> handler_;
+    std::unique_ptr<std::vector<Future<>>> closed_waiters_;
 };
 
 using StreamRef = detail::Ref<StreamState>;
@@ -218,16 +219,24 @@ public:
     }
 
     std::string_view waiter_kind() const noexcept override { return "StreamWriter.drain"; }
-    bool await_ready() const;
+    bool await_ready() const {
+        state_->rethrow_exception();
+        return !state_->writing_paused() && !state_->transport()->is_closing();
+    }
     template <class P>
     void await_suspend(std::coroutine_handle<P> handle) {
         start(handle.promise());
     }
-    void await_resume();
+    void await_resume() {
+        end_wait();
+        if (state_->lost()) [[unlikely]]
+            check_lost();
+    }
 
 private:
     friend class StreamState;
     void start(detail::PromiseBase& promise);
+    void check_lost() const;
     void on_cancel_wait() noexcept override { state_->remove_drain(*this); }
 
     StreamRef state_;

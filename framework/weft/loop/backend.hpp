@@ -47,6 +47,8 @@ public:
     virtual void poll(std::optional<TimePoint> deadline) = 0;
     /// Runs what I/O has completed, all of it, without waiting.
     virtual void poll_ready() = 0;
+    /// Runs a part of what the last poll has left, without asking the system. False if there is nothing.
+    virtual bool poll_rest() { return false; }
     /// True if nothing is awaited of the world, so that poll_ready() would find nothing.
     virtual bool is_idle() const noexcept { return false; }
     /// Makes a waiting poll() return, or the next one not wait. Any thread.

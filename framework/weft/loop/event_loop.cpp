@@ -170,7 +170,9 @@ void EventLoop::look_at_clock() noexcept {
 void EventLoop::poll_backend() {
     const bool timers = timers_.purge();
     if (ready_.empty() && !stopping_) {
-        if (inbox_->begin_sleep()) {
+        if (backend_->poll_rest()) {
+            // It does not wait, so nobody needs to wake it.
+        } else if (inbox_->begin_sleep()) {
             if (timers)
                 backend_->poll(timers_.earliest());
             else

@@ -83,14 +83,24 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
         poll_shared(deadline);
         return;
     }
-    EpollSet& events = network_->sockets().events;
-    events.fetch(timeout_until(deadline));
-    // What a read has woken goes on before the next read: its data is in the cache, and in the same memory.
-    while (events.handle_next() && !loop_->has_ready()) {}
+    network_->sockets().events.fetch(timeout_until(deadline));
+    poll_rest();
 #else
     run_context(deadline);
 #endif
 }
+
+#ifdef WEFT_ASIO_EPOLL
+
+/// What a read has woken goes on before the next read: its data is in the cache, and in the same memory.
+bool AsioBackend::poll_rest() {
+    EpollSet& events = network_->sockets().events;
+    if (shared_ || !events.handle_next()) return false;
+    while (!loop_->has_ready() && events.handle_next()) {}
+    return true;
+}
+
+#endif
 
 void AsioBackend::poll_ready() {
     if (is_idle()) return;

@@ -36,6 +36,9 @@ public:
     TimePoint now() const noexcept override { return Clock::now(); }
     void poll(std::optional<TimePoint> deadline) override;
     void poll_ready() override;
+#ifdef WEFT_ASIO_EPOLL
+    bool poll_rest() override;
+#endif
     bool is_idle() const noexcept override { return !shared_ && !network_->sockets().in_use(); }
     void wake() noexcept override;
     bool polls_each_iteration() const noexcept override { return false; }

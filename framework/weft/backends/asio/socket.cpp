@@ -42,6 +42,14 @@ void AsioStreamSocket::start_reading() {
     if (!closed_ && !ended_) channel_.watch();
 }
 
+ssize_t AsioStreamSocket::receive(std::span<std::byte> space) noexcept {
+    ssize_t count;
+    do {
+        count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    return count;
+}
+
 void AsioStreamSocket::take_event() {
     if (closed_ || ended_ || !wants_data_) {
         channel_.stop_watching();
@@ -54,14 +62,13 @@ void AsioStreamSocket::take_event() {
         fail(ENOMEM);
         return;
     }
-    ssize_t count;
-    do {
-        count = ::recv(descriptor_, space.data(), space.size(), MSG_DONTWAIT);
-    } while (count < 0 && errno == EINTR);
+    const ssize_t count = receive(space);
     const int error = count < 0 ? errno : 0;
     channel_.note_read(error != EAGAIN && error != EWOULDBLOCK);
     if (count > 0) {
-        deliver(space.first(static_cast<std::size_t>(count)));
+        const auto size = static_cast<std::size_t>(count);
+        deliver(space.first(size));
+        if (in_place && size == space.size() && size < constants::stream_read_in_place_max) take_rest();
         return;
     }
     if (in_place) events_->on_data(space.first(0));
@@ -73,6 +80,14 @@ void AsioStreamSocket::take_event() {
     } else {
         fail(error);
     }
+}
+
+/// What there was no room for comes with what there was: a message is not cut because the ones before were smaller.
+void AsioStreamSocket::take_rest() {
+    if (closed_ || !wants_data_ || !context_.buffer()) return;
+    const ssize_t count = receive({context_.buffer(), constants::read_buffer_size});
+    // If there is nothing, the next event tells why.
+    if (count > 0) events_->on_data({context_.buffer(), static_cast<std::size_t>(count)});
 }
 
 /// Waits for more first: what is called back may throw through the loop.

@@ -4,6 +4,8 @@
 #include <weft/backends/asio/channel.hpp>
 #include <weft/io/network.hpp>
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 
@@ -34,6 +36,8 @@ public:
 private:
     ~AsioStreamSocket() override;
 
+    ssize_t receive(std::span<std::byte> space) noexcept;
+    void take_rest();
     void deliver(std::span<const std::byte> data);
     void fail(int error);
 
