@@ -29,6 +29,7 @@ public:
         ++count;
         if (act_) act_();
     }
+    void prefetch(int step) const noexcept override { steps.push_back(step); }
 
 private:
     std::function<void()> act_;
@@ -36,6 +37,7 @@ private:
 public:
     io::OwnedDescriptor descriptor;
     int count = 0;
+    mutable std::vector<int> steps;
 };
 
 class Recorder final : public io::SocketEvents {
@@ -96,6 +98,35 @@ TEST_CASE("epoll set: an entry that was removed does not hear of what has come a
     set.handle_all();
     REQUIRE((first != nullptr) != (second != nullptr));
     CHECK((first ? first : second)->count == 1);
+}
+
+TEST_CASE("epoll set: of many events the next are asked to prepare, in order, unless they were removed") {
+    EpollSet set;
+    constexpr std::size_t many = 100;
+    std::vector<std::unique_ptr<Entry>> entries(many);
+    for (std::size_t i = 0; i < many; ++i) {
+        // Each twelfth one removes the next three, which are at different steps by then.
+        entries[i] = std::make_unique<Entry>(set, [&, i] {
+            if (i % 12 != 0) return;
+            for (std::size_t gone = i + 1; gone < std::min(i + 4, many); ++gone) {
+                set.remove(entries[gone]->descriptor.get(), *entries[gone]);
+                entries[gone] = nullptr;
+            }
+        });
+    }
+    for (const auto& entry : entries)
+        entry->ring();
+    set.fetch(0);
+    while (set.handle_next()) {}
+    std::size_t prepared = 0;
+    for (const auto& entry : entries) {
+        if (!entry) continue;
+        CHECK(entry->count == 1);
+        CHECK(std::is_sorted(entry->steps.begin(), entry->steps.end()));
+        CHECK(entry->steps.size() <= 2);
+        if (entry->steps == std::vector{0, 1}) ++prepared;
+    }
+    CHECK(prepared > 50);
 }
 
 TEST_CASE("epoll set: an exception leaves the rest to who comes next, who does not wait") {

@@ -23,6 +23,9 @@ public:
     /// Where a socket may put what it reads next, of which it tells by on_data(), also if it is nothing; empty if it is
     /// to use its own memory.
     virtual std::span<std::byte> read_space() noexcept { return {}; }
+    /// Data is about to come: asks for memory that it needs. So much of this has been asked for, in bytes.
+    virtual void prefetch() const noexcept {}
+    static constexpr std::size_t size_hint = 136;
     virtual void on_end_of_stream() = 0;
     virtual void on_read_error(std::error_code error) = 0;
     /// Answers one wait_writable().

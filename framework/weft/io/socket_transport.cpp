@@ -1,6 +1,7 @@
 #include <weft/io/socket_transport.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/base/prefetch.hpp>
 #include <weft/io/server.hpp>
 #include <weft/io/streams.hpp>
 #include <weft/io/tls.hpp>
@@ -196,6 +197,11 @@ void SocketTransport::on_data(std::span<const std::byte> data) {
 
 std::span<std::byte> SocketTransport::read_space() noexcept {
     return streams_ && protocol_ ? static_cast<StreamState&>(*protocol_).read_space() : std::span<std::byte>();
+}
+
+void SocketTransport::prefetch() const noexcept {
+    // The size of an application's protocol is not known.
+    detail::prefetch(protocol_.get(), streams_ ? StreamState::size_hint : detail::cache_line);
 }
 
 void SocketTransport::fill_protocol_buffer(std::span<const std::byte> data) {

@@ -93,6 +93,7 @@ private:
 
     void on_data(std::span<const std::byte> data) override;
     std::span<std::byte> read_space() noexcept override;
+    void prefetch() const noexcept override;
     void on_end_of_stream() override;
     void on_read_error(std::error_code error) override;
     void on_writable() override;

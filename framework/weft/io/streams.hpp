@@ -74,6 +74,8 @@ public:
     // Reader
     /// Where data_received() finds its data in place, if there is any; empty if it is to be copied.
     std::span<std::byte> read_space() noexcept;
+    /// What data_received() needs of this, in bytes from its beginning.
+    static constexpr std::size_t size_hint = 128;
     std::span<const std::byte> buffered() const noexcept { return buffer_.span().subspan(head_); }
     std::size_t available() const noexcept { return buffer_.size() - head_; }
     Bytes take(std::size_t count);
@@ -113,6 +115,7 @@ private:
     void discard() noexcept override;
     std::string describe() const override { return "<stream handler callback>"; }
 
+    void prefetch_reader() const noexcept;
     void add_in_place(std::size_t size);
     void add_copy(std::span<const std::byte> data);
     void wake_drains() noexcept;

@@ -40,6 +40,7 @@ public:
 
 private:
     void handle_events(std::uint32_t events) override;
+    void prefetch(int step) const noexcept override { socket_.prefetch(step); }
     void tell_set(bool reading, bool writing);
     /// What is not wanted any more is told when it comes: it may be wanted again by then.
     void tell_set_later() noexcept;

@@ -28,6 +28,7 @@ public:
     // For the channel.
 
     SocketContext& context() const noexcept { return context_; }
+    void prefetch(int) const noexcept {}
     void take_event();
     void write_ready();
 

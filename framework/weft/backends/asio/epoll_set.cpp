@@ -2,6 +2,8 @@
 
 #ifdef WEFT_ASIO_EPOLL
 
+#include <weft/base/prefetch.hpp>
+
 #include <pthread.h>
 
 #include <algorithm>
@@ -73,9 +75,20 @@ void EpollSet::fetch(int timeout) noexcept {
     if (!noted_.empty()) append_noted();
 }
 
+/// While one event is handled, with its system calls, the memory of those after it comes: a thousand connections do
+/// not fit into the cache, and what a message needs is found from pointer to pointer.
+void EpollSet::prefetch_next() const noexcept {
+    if (next_ + 2 >= count_) return;
+    // An entry is in the middle of what it belongs to.
+    detail::prefetch(entry(next_ + 2), detail::cache_line, detail::cache_line / 2);
+    if (const EpollEntry* second = entry(next_ + 1)) second->prefetch(0);
+    if (const EpollEntry* first = entry(next_)) first->prefetch(1);
+}
+
 bool EpollSet::handle_next() {
     if (next_ == count_) return false;
     const epoll_event event = events_[next_++];
+    if (count_ >= prefetched_from) prefetch_next();
     if (event.data.ptr) static_cast<EpollEntry*>(event.data.ptr)->handle_events(event.events);
     return true;
 }

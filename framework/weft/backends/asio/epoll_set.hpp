@@ -24,6 +24,9 @@ class EpollEntry {
 public:
     /// `events` are epoll's. The entry may be removed and destroyed by this.
     virtual void handle_events(std::uint32_t events) = 0;
+    /// Its events are among the next: asks for memory that they need, in two steps, the second of which finds what the
+    /// first has asked for.
+    virtual void prefetch(int step) const noexcept { (void)step; }
 
 protected:
     ~EpollEntry() = default;
@@ -59,8 +62,14 @@ public:
 private:
     static constexpr std::size_t events_per_poll = 512;
     static constexpr std::size_t noted_per_poll = 16;
+    /// With fewer events at once all that they need stays in the cache by itself.
+    static constexpr std::size_t prefetched_from = 32;
 
     void append_noted() noexcept;
+    void prefetch_next() const noexcept;
+    const EpollEntry* entry(std::size_t index) const noexcept {
+        return static_cast<const EpollEntry*>(events_[index].data.ptr);
+    }
     int control(int command, int descriptor, std::uint32_t events, EpollEntry& entry) noexcept;
 
     io::OwnedDescriptor descriptor_;

@@ -1,6 +1,7 @@
 #include <weft/backends/asio/socket.hpp>
 
 #include <weft/base/constants.hpp>
+#include <weft/base/prefetch.hpp>
 #include <weft/io/descriptor.hpp>
 #include <weft/io/sendfile.hpp>
 #include <weft/io/socket_name.hpp>
@@ -40,6 +41,13 @@ AsioStreamSocket::~AsioStreamSocket() {
 void AsioStreamSocket::start_reading() {
     wants_data_ = true;
     if (!closed_ && !ended_) channel_.watch();
+}
+
+void AsioStreamSocket::prefetch(int step) const noexcept {
+    if (step == 0)
+        detail::prefetch(events_, io::SocketEvents::size_hint);
+    else if (events_)
+        events_->prefetch();
 }
 
 ssize_t AsioStreamSocket::receive(std::span<std::byte> space) noexcept {

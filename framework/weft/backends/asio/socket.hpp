@@ -30,6 +30,7 @@ public:
     // For the channel.
 
     SocketContext& context() const noexcept { return context_; }
+    void prefetch(int step) const noexcept;
     void take_event();
     void write_ready();
 
