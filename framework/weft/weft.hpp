@@ -2,7 +2,7 @@
 // Weft: asyncio for C++20. This header brings the whole core; each noun's own header can be included alone.
 
 #include <weft/io/connection.hpp>
-#include <weft/io/datagram.hpp>
+#include <weft/io/datagram_endpoint.hpp>
 #include <weft/io/pipes.hpp>
 #include <weft/io/resolver.hpp>
 #include <weft/io/sendfile.hpp>

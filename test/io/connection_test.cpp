@@ -1,5 +1,7 @@
 #include "support/harness.hpp"
 
+#include <map>
+
 using namespace weft;
 using namespace weft::testing;
 
@@ -108,4 +110,22 @@ TEST_CASE("numeric addresses are parsed, others are not") {
     CHECK(Address::any(Family::ipv4, 5).host() == "0.0.0.0");
     CHECK(Address::any(Family::ipv6, 5).is_any());
     CHECK(*Address::parse("127.0.0.1", 80) != *Address::parse("127.0.0.1", 81));
+}
+
+TEST_CASE("addresses are equal and ordered by what they say") {
+    const Address one = Address::local("/run/one");
+    const Address again = Address::local("/run/one");
+    CHECK(one == again);
+    CHECK((one <=> again) == 0);
+    CHECK(one < Address::local("/run/two"));
+    CHECK(Address::local("") < one);
+    CHECK(Address::local("") == Address::local({}));
+    CHECK(Address::local("").path().empty());
+    CHECK(Address::local("") != Address());
+    CHECK(*Address::parse("127.0.0.1", 80) < *Address::parse("127.0.0.1", 81));
+    CHECK(*Address::parse("127.0.0.1", 81) < *Address::parse("127.0.0.2", 80));
+    const Address copy = one;
+    CHECK(copy.path() == "/run/one");
+    std::map<Address, int> places{{one, 1}, {Address::any(Family::ipv4, 1), 2}};
+    CHECK(places.at(again) == 1);
 }

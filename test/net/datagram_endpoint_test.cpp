@@ -135,6 +135,95 @@ TEST_CASE("the awaitable form: close wakes who waits, gives what is left, and re
     });
 }
 
+TEST_CASE("the awaitable form: send waits above the high-water mark, for its own cancellation, room, or the end") {
+    run_real([]() -> Coro<> {
+        auto [near, far] = socket_pair(SOCK_DGRAM);
+        DatagramEndpoint endpoint = co_await open_datagram_endpoint(DatagramOptions().sock(near.take()));
+        endpoint.transport().set_write_buffer_limits(4000, 1000);
+        const std::string piece(900, 'p');
+        int sent = 0;
+        std::vector<Task<>> waiting;
+        while (waiting.size() < 3) {
+            const std::string text = std::to_string(sent++) + piece;
+            Task<> sending = create_task(endpoint.send(text));
+            co_await turns(1);
+            if (!sending.done()) waiting.push_back(sending);
+            REQUIRE(sent < 10'000);
+        }
+        CHECK(waiting[0].repr().find("DatagramEndpoint.send") != std::string::npos);
+        waiting[1].cancel();
+        const std::string cancelled = co_await ending(waiting[1]);
+        CHECK(cancelled == "CancelledError");
+        CHECK_FALSE(waiting[0].done());
+        // Also what the cancelled one sent arrives, in order.
+        std::string buffer(2000, '\0');
+        int received = 0;
+        const auto take = [&] {
+            const ssize_t count = ::recv(far.get(), buffer.data(), buffer.size(), 0);
+            if (count < 0) return false;
+            CHECK(buffer.substr(0, static_cast<std::size_t>(count)) == std::to_string(received++) + piece);
+            return true;
+        };
+        while (!waiting[2].done()) {
+            if (!take()) co_await turns(1);
+        }
+        CHECK(waiting[0].done());
+        while (received < sent) {
+            if (!take()) co_await turns(1);
+        }
+        // Who waits when the socket ends is let go.
+        Task<> last;
+        do {
+            const std::string text = std::to_string(sent++) + piece;
+            last = create_task(endpoint.send(text));
+            co_await turns(1);
+        } while (last.done());
+        endpoint.transport().abort();
+        const std::string ended = co_await ending(last);
+        CHECK(ended == "ok");
+        const std::string later = co_await ending(endpoint.send("x"));
+        CHECK(later == "ConnectionAbortedError");
+    });
+}
+
+TEST_CASE("an endpoint lives while somebody waits in it") {
+    run_real([]() -> Coro<> {
+        DatagramEndpoint sender = co_await open_datagram_endpoint(on_loopback());
+        Task<Datagram> waiting;
+        std::optional<Address> at;
+        {
+            DatagramEndpoint receiver = co_await open_datagram_endpoint(on_loopback());
+            at = receiver.sockname();
+            waiting = create_task(receiver.receive());
+        }
+        co_await turns(2);
+        co_await sender.send("still there", *at);
+        const Datagram got = co_await waiting;
+        CHECK(got.data == "still there");
+    });
+}
+
+TEST_CASE("an empty endpoint says so, and nothing is sent twice") {
+    run_real([]() -> Coro<> {
+        const std::string empty = "RuntimeError: the DatagramEndpoint is empty: it belongs to no socket";
+        DatagramEndpoint none;
+        CHECK(error_of_call([&] { (void)none.receive(); }) == empty);
+        CHECK(error_of_call([&] { (void)none.send("x"); }) == empty);
+        CHECK(error_of_call([&] { none.close(); }) == empty);
+        CHECK(error_of_call([&] { (void)none.transport(); }) == empty);
+
+        DatagramEndpoint endpoint = co_await open_datagram_endpoint(on_loopback());
+        auto sending = endpoint.send("once", *endpoint.sockname());
+        co_await sending;
+        const auto again = [&]() -> Coro<> { co_await sending; };
+        const std::string twice = co_await ending(again());
+        CHECK(twice == "RuntimeError");
+        const Datagram got = co_await endpoint.receive();
+        CHECK(got.data == "once");
+        CHECK(endpoint.queued() == 0);
+    });
+}
+
 TEST_CASE("an endpoint is closed when its last copy goes") {
     run_real([]() -> Coro<> {
         (void)co_await unused_port();

@@ -10,6 +10,8 @@
 
 namespace weft {
 
+constinit const std::string Address::no_path;
+
 std::optional<Address> Address::parse(const std::string& host, std::uint16_t port) {
     std::array<std::uint8_t, 16> bytes{};
     if (inet_pton(AF_INET, host.c_str(), bytes.data()) == 1) return Address(Family::ipv4, bytes, port);
@@ -34,12 +36,12 @@ Address Address::local(std::string path) {
         throw ValueError("AF_UNIX path has a zero byte inside");
     Address address;
     address.family_ = Family::local;
-    address.path_ = std::move(path);
+    if (!path.empty()) address.path_ = std::make_shared<const std::string>(std::move(path));
     return address;
 }
 
 std::string Address::host() const {
-    if (family_ == Family::local) return path_;
+    if (family_ == Family::local) return path();
     char text[INET6_ADDRSTRLEN] = "";
     if (family_ == Family::unspecified) return {};
     inet_ntop(family_ == Family::ipv4 ? AF_INET : AF_INET6, bytes_.data(), text, sizeof text);
@@ -50,7 +52,7 @@ std::string Address::host() const {
 
 std::string Address::to_string() const {
     if (family_ == Family::local) {
-        std::string text = path_;
+        std::string text = path();
         if (!text.empty() && text.front() == '\0') text.front() = '@';
         return text;
     }

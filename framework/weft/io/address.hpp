@@ -10,8 +10,10 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace weft {
@@ -37,7 +39,7 @@ public:
     /// The numeric address as text; of a Unix socket its path.
     std::string host() const;
     /// The path of a Unix socket, else an empty string.
-    const std::string& path() const noexcept { return path_; }
+    const std::string& path() const noexcept { return path_ ? *path_ : no_path; }
     std::uint16_t port() const noexcept { return port_; }
     std::uint32_t scope() const noexcept { return scope_; }
     const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
@@ -46,14 +48,25 @@ public:
     /// "127.0.0.1:80", "[::1]:80", "/run/app.sock", "@abstract".
     std::string to_string() const;
 
-    auto operator<=>(const Address&) const = default;
+    bool operator==(const Address& other) const noexcept {
+        return numbers() == other.numbers() && path() == other.path();
+    }
+    std::strong_ordering operator<=>(const Address& other) const noexcept {
+        const auto order = numbers() <=> other.numbers();
+        return order != 0 ? order : path() <=> other.path();
+    }
 
 private:
+    static const std::string no_path;
+    std::tuple<const std::array<std::uint8_t, 16>&, std::uint32_t, std::uint16_t, Family> numbers() const noexcept {
+        return {bytes_, scope_, port_, family_};
+    }
+
     std::array<std::uint8_t, 16> bytes_{};
     std::uint32_t scope_ = 0;
     std::uint16_t port_ = 0;
     Family family_ = Family::unspecified;
-    std::string path_;
+    std::shared_ptr<const std::string> path_;  // null if it is empty
 };
 
 }  // namespace weft

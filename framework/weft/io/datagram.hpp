@@ -1,16 +1,13 @@
 #pragma once
-// Datagrams: UDP and Unix datagram sockets, by callbacks (asyncio's create_datagram_endpoint) and awaited.
+// Datagrams: UDP and Unix datagram sockets, by callbacks (asyncio's create_datagram_endpoint). datagram_endpoint.hpp
+// has the form that is awaited.
 //
 //     DatagramOptions options = DatagramOptions().local_addr("127.0.0.1", 9999);
 //     auto [transport, protocol] = co_await loop.create_datagram_endpoint(
 //         [] { return std::make_shared<Echo>(); }, options);      // Echo is a DatagramProtocol
 //
-//     DatagramEndpoint endpoint = co_await open_datagram_endpoint(DatagramOptions().remote_addr("127.0.0.1", 9999));
-//     co_await endpoint.send("ping");
-//     Datagram answer = co_await endpoint.receive();              // answer.data, answer.from
-//
-// Errors of the system (a port that nobody listens on, a datagram that is too long) go to error_received, or are thrown
-// by send() and receive(); the socket goes on.
+// Errors of the system (a port that nobody listens on, a datagram that is too long) go to error_received; the socket
+// goes on.
 
 #include <weft/base/bytes.hpp>
 #include <weft/io/connection.hpp>
@@ -203,8 +200,6 @@ Coro<DatagramConnection<ProtocolOf<F>>> open_datagram_protocol(F factory, Datagr
     co_return DatagramConnection<P>(std::move(transport), std::move(protocol));
 }
 
-class EndpointProtocol;
-
 }  // namespace io
 
 /// Opens a datagram socket for a DatagramProtocol (loop.create_datagram_endpoint). Names are resolved; of several
@@ -214,53 +209,5 @@ template <class F>
 auto EventLoop::create_datagram_endpoint(F protocol_factory, DatagramOptions options) {
     return io::open_datagram_protocol(std::move(protocol_factory), std::move(options));
 }
-
-/// What DatagramEndpoint::receive() gives.
-class Datagram {
-public:
-    Datagram() = default;
-    Datagram(Bytes data, Address from) : data(std::move(data)), from(std::move(from)) {}
-    Bytes data;
-    Address from;  ///< of a Unix socket without a name: one with an empty path
-};
-
-/// A datagram socket that is awaited. Copies mean the same socket; it is closed when the last one goes. asyncio has no
-/// such thing: it is what its users build of a DatagramProtocol and a Queue.
-class DatagramEndpoint {
-public:
-    DatagramEndpoint() = default;
-    explicit DatagramEndpoint(std::shared_ptr<io::EndpointProtocol> state);
-
-    /// The next datagram, waiting for one. Throws an error that came meanwhile (ConnectionRefusedError: nobody listens
-    /// at the connected peer), and may then be called again. After close(): what is left, then ConnectionAbortedError.
-    /// Any number of coroutines may wait, first come, first served; cancelling one loses no datagram.
-    Coro<Datagram> receive();
-    /// Sends a copy of `data` as one datagram, then waits while more than the high-water mark is unsent. Without an
-    /// address to the remote address. Throws the system's error if it refuses the datagram at once; ValueError for
-    /// another address than the connected one; ConnectionAbortedError after close(). Cancelling does not recall it.
-    Coro<void> send(std::span<const std::byte> data);
-    Coro<void> send(std::span<const std::byte> data, Address to);
-    Coro<void> send(std::string_view text);
-    Coro<void> send(std::string_view text, Address to);
-    /// Datagrams (and errors) dropped so far because the queue was full.
-    std::size_t dropped() const noexcept;
-    /// Datagrams that wait for receive().
-    std::size_t queued() const noexcept;
-    /// Sends what is buffered, and closes; receivers that wait get ConnectionAbortedError.
-    void close();
-    bool is_closing() const noexcept;
-    /// Waits until the socket is closed.
-    Coro<void> wait_closed();
-    DatagramTransport& transport() const noexcept;
-    std::optional<Address> sockname() const { return transport().sockname(); }
-    std::optional<Address> peername() const { return transport().peername(); }
-
-private:
-    class Owner;
-    std::shared_ptr<Owner> owner_;
-};
-
-/// Opens a datagram socket to be awaited. Errors and cancellation as create_datagram_endpoint().
-Coro<DatagramEndpoint> open_datagram_endpoint(DatagramOptions options);
 
 }  // namespace weft
