@@ -10,7 +10,10 @@
 
 namespace weft {
 
-constinit const std::string Address::no_path;
+const std::string& Address::no_path() noexcept {
+    static const std::string none;
+    return none;
+}
 
 std::optional<Address> Address::parse(const std::string& host, std::uint16_t port) {
     std::array<std::uint8_t, 16> bytes{};

@@ -39,7 +39,7 @@ public:
     /// The numeric address as text; of a Unix socket its path.
     std::string host() const;
     /// The path of a Unix socket, else an empty string.
-    const std::string& path() const noexcept { return path_ ? *path_ : no_path; }
+    const std::string& path() const noexcept { return path_ ? *path_ : no_path(); }
     std::uint16_t port() const noexcept { return port_; }
     std::uint32_t scope() const noexcept { return scope_; }
     const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
@@ -57,7 +57,7 @@ public:
     }
 
 private:
-    static const std::string no_path;
+    static const std::string& no_path() noexcept;
     std::tuple<const std::array<std::uint8_t, 16>&, std::uint32_t, std::uint16_t, Family> numbers() const noexcept {
         return {bytes_, scope_, port_, family_};
     }
