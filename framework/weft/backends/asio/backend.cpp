@@ -34,6 +34,9 @@ AsioBackend::~AsioBackend() = default;
 void AsioBackend::attach(EventLoop& loop) {
     loop_ = &loop;
     network_->set_loop(loop);
+#ifndef WEFT_ASIO_EPOLL
+    network_->sockets().set_loop(&loop);
+#endif
 }
 
 void AsioBackend::close() noexcept {
@@ -45,6 +48,8 @@ void AsioBackend::close() noexcept {
     network_->close();
 #ifdef WEFT_ASIO_EPOLL
     set_watch_ = nullptr;
+#else
+    network_->sockets().set_loop(nullptr);
 #endif
     work_.reset();
     // Cancelled operations still have to be told; the objects that they hold are freed here.
@@ -86,6 +91,7 @@ void AsioBackend::poll(std::optional<TimePoint> deadline) {
     network_->sockets().events.fetch(timeout_until(deadline));
     poll_rest();
 #else
+    if (network_->sockets().call_late()) deadline = now();
     run_context(deadline);
 #endif
 }
@@ -108,6 +114,8 @@ void AsioBackend::poll_ready() {
 #ifdef WEFT_ASIO_EPOLL
     network_->sockets().events.handle_all();
     if (!shared_) return;
+#else
+    network_->sockets().call_late();
 #endif
     run_context_ready();
 }

@@ -2,6 +2,7 @@
 
 #include <weft/backends/asio/epoll_set.hpp>
 #include <weft/base/constants.hpp>
+#include <weft/loop/event_loop.hpp>
 
 #include <new>
 
@@ -17,6 +18,26 @@ constexpr std::align_val_t buffer_alignment{constants::read_buffer_alignment};
 SocketContext::SocketContext(IoContext& io) : io(io), events_(std::make_unique<EpollSet>()), events(*events_) {}
 #else
 SocketContext::SocketContext(IoContext& io) : io(io) {}
+
+bool SocketContext::loop_rests() const noexcept {
+    return loop_ && !loop_->is_running();
+}
+
+void SocketContext::set_loop(EventLoop* loop) noexcept {
+    loop_ = loop;
+    if (!loop) const auto dropped = std::move(late_);
+}
+
+bool SocketContext::call_late() {
+    const std::size_t count = late_.size();
+    for (std::size_t i = 0; i < count && !late_.empty(); ++i) {
+        // What it throws leaves the others where they are.
+        UniqueFunction<void()> next = std::move(late_.front());
+        late_.erase(late_.begin());
+        next();
+    }
+    return count > 0;
+}
 #endif
 
 SocketContext::~SocketContext() {

@@ -13,9 +13,19 @@
 #if defined(BOOST_ASIO_HAS_EPOLL) && !defined(BOOST_ASIO_HAS_IO_URING_AS_DEFAULT)
 #define WEFT_ASIO_EPOLL 1
 #include <memory>
-#elif BOOST_ASIO_VERSION == 102600
+#else
+#include <weft/base/unique_function.hpp>
+
+#include <utility>
+#include <vector>
+#if BOOST_ASIO_VERSION == 102600
 #define WEFT_ASIO_INTERNALS 1
 #endif
+#endif
+
+namespace weft {
+class EventLoop;
+}
 
 namespace weft::asio_backend {
 
@@ -36,6 +46,20 @@ public:
 
     /// False if nothing waits for the system, so that there is nothing to ask it.
     bool in_use() const noexcept { return refs_ > 1; }
+#ifndef WEFT_ASIO_EPOLL
+    /// Whose waits these are; null once it closes.
+    void set_loop(EventLoop* loop) noexcept;
+    /// Ends a wait. While the loop does not run, and somebody else runs the io_context, the handler is kept for it.
+    template <class Handler>
+    void call(Handler handler, const boost::system::error_code& error) {
+        if (loop_rests())
+            late_.emplace_back([handler = std::move(handler), error]() mutable { handler(error); });
+        else
+            handler(error);
+    }
+    /// Calls what was kept; false if there is nothing.
+    bool call_late();
+#endif
     /// Where to receive: read_buffer_size bytes, free between two events. Null if there is no memory for it.
     std::byte* buffer() noexcept;
 
@@ -51,6 +75,12 @@ public:
 private:
     ~SocketContext();
 
+#ifndef WEFT_ASIO_EPOLL
+    bool loop_rests() const noexcept;
+
+    EventLoop* loop_ = nullptr;
+    std::vector<UniqueFunction<void()>> late_;
+#endif
     std::byte* buffer_ = nullptr;  // made by the first read
     std::uint32_t refs_ = 1;
 };

@@ -75,7 +75,9 @@ class Waiter {
 public:
     /// The context outlives it.
     explicit Waiter(SocketContext& context)
-        : io_(context.io), service_(boost::asio::use_service<boost::asio::detail::io_uring_service>(context.io)) {
+        : context_(context),
+          io_(context.io),
+          service_(boost::asio::use_service<boost::asio::detail::io_uring_service>(context.io)) {
         service_.init_task();
     }
     Waiter(const Waiter&) = delete;
@@ -102,7 +104,7 @@ public:
         auto ended = [this, handler = std::move(handler)](const boost::system::error_code& error) mutable {
             --waits_;
             if (!is_open()) give_record_back();
-            handler(error);
+            context_.call(std::move(handler), error);
         };
         using Operation = boost::asio::detail::io_uring_wait_op<decltype(ended), IoContext::executor_type>;
         typename Operation::ptr owned = {std::addressof(ended), Operation::ptr::allocate(ended), nullptr};
@@ -127,6 +129,7 @@ private:
         service_.cleanup_io_object(record_);
     }
 
+    SocketContext& context_;
     IoContext& io_;
     boost::asio::detail::io_uring_service& service_;
     boost::asio::detail::io_uring_service::per_io_object_data record_{};
@@ -139,7 +142,7 @@ private:
 class Waiter {
 public:
     /// The context outlives it.
-    explicit Waiter(SocketContext& context) : descriptor_(context.io) {}
+    explicit Waiter(SocketContext& context) : context_(context), descriptor_(context.io) {}
 
     /// Unless it fails the descriptor is owned.
     boost::system::error_code assign(int descriptor) {
@@ -154,7 +157,9 @@ public:
     /// At most one of each kind at a time. The handler, called with an error_code, holds whatever this is part of.
     template <class Handler>
     void async_wait(Wait kind, Handler handler) {
-        descriptor_.async_wait(kind == Wait::read ? Descriptor::wait_read : Descriptor::wait_write, std::move(handler));
+        auto ended = [context = &context_, handler = std::move(handler)](
+                         const boost::system::error_code& error) mutable { context->call(std::move(handler), error); };
+        descriptor_.async_wait(kind == Wait::read ? Descriptor::wait_read : Descriptor::wait_write, std::move(ended));
     }
     /// Waits end by themselves, soon.
     void close() noexcept {
@@ -164,6 +169,7 @@ public:
 
 private:
     using Descriptor = boost::asio::posix::basic_stream_descriptor<IoContext::executor_type>;
+    SocketContext& context_;
     Descriptor descriptor_;
 };
 
