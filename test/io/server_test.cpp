@@ -219,3 +219,26 @@ TEST_CASE("an exception of the protocol factory is reported, and that connection
         co_await server.wait_closed();
     });
 }
+
+TEST_CASE("what a handle was asked for is done also if the handle has gone meanwhile") {
+    run_on_each_backend([]() -> Coro<> {
+        Server server = co_await start_server([](StreamReader, StreamWriter) -> Coro<> { co_return; }, "127.0.0.1", 0);
+        const int port = server.sockets().front().port();
+        Task<> serving = create_task(server.serve_forever());
+        Coro<> closed = server.wait_closed();
+        server = Server();
+        co_await sleep(0s);
+        auto [reader, writer] = co_await open_connection("127.0.0.1", port);
+        Coro<std::optional<Bytes>> line = reader.next();
+        Coro<> ended = writer.wait_closed();
+        reader = StreamReader();
+        writer = StreamWriter();
+        const std::optional<Bytes> none = co_await std::move(line);
+        CHECK_FALSE(none);
+        co_await std::move(ended);
+        serving.cancel();
+        const std::string how = co_await ending(serving);
+        CHECK(how == "CancelledError");
+        co_await std::move(closed);
+    });
+}

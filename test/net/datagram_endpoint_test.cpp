@@ -203,6 +203,21 @@ TEST_CASE("an endpoint lives while somebody waits in it") {
     });
 }
 
+TEST_CASE("who waits until an endpoint is closed does not keep it open, and may be late") {
+    run_real([]() -> Coro<> {
+        DatagramEndpoint endpoint = co_await open_datagram_endpoint(on_loopback());
+        Task<> waiting = create_task(endpoint.wait_closed());
+        co_await turns(1);
+        Task<> not_begun = create_task(endpoint.wait_closed());
+        Coro<void> late = endpoint.wait_closed();
+        endpoint = DatagramEndpoint();
+        co_await waiting;
+        co_await not_begun;
+        co_await turns(3);
+        co_await std::move(late);
+    });
+}
+
 TEST_CASE("an empty endpoint says so, and nothing is sent twice") {
     run_real([]() -> Coro<> {
         const std::string empty = "RuntimeError: the DatagramEndpoint is empty: it belongs to no socket";

@@ -101,6 +101,39 @@ TEST_CASE("a message that is larger than those before comes whole") {
     });
 }
 
+TEST_CASE("an error behind data that fills the room exactly is the connection's error") {
+    run_real([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        std::size_t room = 0;
+        for (int i = 0; i < 3; ++i)
+            room = (co_await read_message(ends, 0, 1000)).capacity();
+        CHECK(room > 1000);
+        // A Unix socket that is closed with something unread resets its peer.
+        ends.writer.write("never read");
+        ends.far_writer.write(pattern(0, room));
+        ends.far_writer.transport().abort();
+        co_await turns(2);
+        const Bytes data = co_await ends.reader.readexactly(room);
+        CHECK(data.size() == room);
+        const std::string ended = co_await ending(ends.reader.read());
+        CHECK(ended == "ConnectionResetError");
+        const std::string closed = co_await ending(ends.writer.wait_closed());
+        CHECK(closed == "ConnectionResetError");
+    });
+}
+
+TEST_CASE("wait_closed of a writer may be awaited when the writer has gone") {
+    run_real([]() -> Coro<> {
+        Ends ends = co_await connect_ends();
+        Coro<> closed = ends.writer.wait_closed();
+        Task<> waiting = create_task(ends.far_writer.wait_closed());
+        ends = Ends();
+        co_await turns(5);
+        co_await std::move(closed);
+        co_await waiting;
+    });
+}
+
 TEST_CASE("a stream that is read in all sizes, faster and slower than it is written, loses and doubles nothing") {
     run_real([]() -> Coro<> {
         Ends ends = co_await connect_ends();

@@ -11,8 +11,8 @@
 namespace weft {
 
 const std::string& Address::no_path() noexcept {
-    static const std::string none;
-    return none;
+    static const auto* const none = new const std::string;  // for good: addresses may outlive it at the end
+    return *none;
 }
 
 std::optional<Address> Address::parse(const std::string& host, std::uint16_t port) {

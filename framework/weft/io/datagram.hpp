@@ -211,3 +211,5 @@ auto EventLoop::create_datagram_endpoint(F protocol_factory, DatagramOptions opt
 }
 
 }  // namespace weft
+
+#include <weft/io/datagram_endpoint.hpp>

@@ -62,11 +62,10 @@ void EndpointState::send(std::span<const std::byte> data, const Address* to) {
     if (send_error_) std::rethrow_exception(std::exchange(send_error_, nullptr));
 }
 
-Coro<void> EndpointState::wait_closed() {
-    const EndpointRef self(this);
-    if (lost_.done()) co_return;
-    Future<> lost = loop_.create_future<void>();
-    lost_.add_done_callback([lost]() mutable {
+Coro<void> EndpointState::wait_closed(std::shared_ptr<EndpointState> self) {
+    if (self->lost_.done()) co_return;
+    Future<> lost = self->loop_.create_future<void>();
+    self->lost_.add_done_callback([lost]() mutable {
         if (!lost.done()) lost.set_result();
     });
     co_await lost;

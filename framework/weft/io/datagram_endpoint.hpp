@@ -70,7 +70,9 @@ public:
     bool writing_paused() const noexcept { return paused_; }
     detail::Waiters& senders() noexcept { return senders_; }
     void close();
-    Coro<void> wait_closed();
+    /// Is no handle: the socket may be closed meanwhile because nobody has the endpoint any more.
+    static Coro<void> wait_closed(std::shared_ptr<EndpointState> self);
+    const std::shared_ptr<EndpointState>& shared() const noexcept { return self_; }
     DatagramTransport& transport() const noexcept { return *transport_; }
     std::size_t dropped() const noexcept { return dropped_; }
 
@@ -155,10 +157,10 @@ public:
     /// at the connected peer), and may then be called again. After close(): what is left, then ConnectionAbortedError.
     /// Any number of coroutines may wait, first come, first served; cancelling one loses no datagram.
     [[nodiscard("co_await it")]] io::EndpointReceive receive() { return io::EndpointReceive(required()); }
-    /// Sends a copy of `data` as one datagram when it is awaited, then waits while more than the high-water mark is
-    /// unsent. Without an address to the remote address. Throws the system's error if it refuses the datagram at once;
-    /// ValueError for another address than the connected one; ConnectionAbortedError after close(). Cancelling does not
-    /// recall it.
+    /// Sends a copy of `data` as one datagram when it is awaited; if more than the high-water mark is unsent then,
+    /// waits until it is down to the low-water mark. Without an address to the remote address. Throws the system's
+    /// error if it refuses the datagram at once; ValueError for another address than the connected one;
+    /// ConnectionAbortedError after close(). Cancelling does not recall it.
     [[nodiscard("co_await it")]] io::EndpointSend send(std::span<const std::byte> data) {
         return io::EndpointSend(required(), data);
     }
@@ -176,8 +178,8 @@ public:
     /// Sends what is buffered, and closes; receivers that wait get ConnectionAbortedError.
     void close() { required()->close(); }
     bool is_closing() const { return transport().is_closing(); }
-    /// Waits until the socket is closed.
-    Coro<void> wait_closed() { return required()->wait_closed(); }
+    /// Waits until the socket is closed, which this does not keep open.
+    Coro<void> wait_closed() { return io::EndpointState::wait_closed(required()->shared()); }
     DatagramTransport& transport() const { return required()->transport(); }
     std::optional<Address> sockname() const { return transport().sockname(); }
     std::optional<Address> peername() const { return transport().peername(); }

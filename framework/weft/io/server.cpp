@@ -130,29 +130,27 @@ void ServerState::wake_waiters() {
         if (!waiter.done()) waiter.set_result();
 }
 
-Coro<> ServerState::wait_closed() {
-    const detail::Ref<ServerState> keep(this);
-    if (closed_ && active_ == 0) co_return;
-    Future<> waiter = loop_.create_future<void>();
-    closed_waiters_.push_back(waiter);
+Coro<> ServerState::wait_closed(detail::Ref<ServerState> self) {
+    if (self->closed_ && self->active_ == 0) co_return;
+    Future<> waiter = self->loop_.create_future<void>();
+    self->closed_waiters_.push_back(waiter);
     co_await waiter;
 }
 
-Coro<> ServerState::serve_forever() {
-    const detail::Ref<ServerState> keep(this);
-    if (serving_forever_) throw RuntimeError("server is already being awaited on serve_forever()");
-    if (closed_) throw RuntimeError("server is closed");
-    start_serving();
-    serving_forever_ = loop_.create_future<void>();
+Coro<> ServerState::serve_forever(detail::Ref<ServerState> self) {
+    if (self->serving_forever_) throw RuntimeError("server is already being awaited on serve_forever()");
+    if (self->closed_) throw RuntimeError("server is closed");
+    self->start_serving();
+    self->serving_forever_ = self->loop_.create_future<void>();
     std::exception_ptr cancelled;
     try {
-        co_await serving_forever_;
+        co_await self->serving_forever_;
     } catch (const CancelledError&) {
         cancelled = std::current_exception();
     }
-    serving_forever_ = Future<>();
-    close();
-    co_await wait_closed();
+    self->serving_forever_ = Future<>();
+    self->close();
+    co_await wait_closed(self);
     if (cancelled) std::rethrow_exception(cancelled);
 }
 
@@ -273,10 +271,17 @@ Coro<detail::Ref<ServerState>> make_unix_server(ProtocolFactory factory, std::st
 
 }  // namespace io
 
-Coro<> Server::start_serving() {
-    const detail::Ref<io::ServerState> state = state_;
+namespace {
+
+Coro<> start_server_of(detail::Ref<io::ServerState> state) {
     state->start_serving();
     co_await sleep(Duration::zero());
+}
+
+}  // namespace
+
+Coro<> Server::start_serving() {
+    return start_server_of(state_);
 }
 
 std::string Server::repr() const {

@@ -135,8 +135,8 @@ public:
     void start_serving();
     void close();
     bool is_serving() const noexcept { return serving_; }
-    Coro<> wait_closed();
-    Coro<> serve_forever();
+    static Coro<> wait_closed(detail::Ref<ServerState> self);
+    static Coro<> serve_forever(detail::Ref<ServerState> self);
     void close_clients();
     void abort_clients();
     std::vector<Address> addresses() const;
@@ -189,11 +189,11 @@ public:
     /// Stops listening now; accepted connections live on. Ends serve_forever() with CancelledError.
     void close() { state_->close(); }
     /// Waits until the server is closed and its last connection is gone.
-    Coro<> wait_closed() { return state_->wait_closed(); }
+    Coro<> wait_closed() { return io::ServerState::wait_closed(state_); }
     /// Starts to listen and accept, if it was made with start_serving(false). OSError if that fails.
     Coro<> start_serving();
     /// Accepts until the task is cancelled; then closes and waits for the connections.
-    Coro<> serve_forever() { return state_->serve_forever(); }
+    Coro<> serve_forever() { return io::ServerState::serve_forever(state_); }
     bool is_serving() const noexcept { return state_->is_serving(); }
     /// transport.close() on each connection of this server.
     void close_clients() { state_->close_clients(); }

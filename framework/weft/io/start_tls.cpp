@@ -89,9 +89,11 @@ Coro<std::shared_ptr<Transport>> EventLoop::start_tls(std::shared_ptr<Transport>
     co_return std::move(layer);
 }
 
-Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
-    const StreamWriter self = *this;
-    const io::StreamRef state = self.required();
+namespace {
+
+/// The writer keeps its connection open until it is done.
+Coro<> start_stream_tls(StreamWriter writer, TlsContext context, StartTlsOptions options) {
+    const io::StreamRef state = writer.state();
     io::TlsParameters tls = parameters_of(std::move(context), options);
     check_not_read(*state);
     co_await io::DrainWait(state);
@@ -113,6 +115,13 @@ Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
     if (state->reading_paused()) layer->pause_reading();
     state->set_transport(layer);
     co_await shake_hands(layer, std::move(ready));
+}
+
+}  // namespace
+
+Coro<> StreamWriter::start_tls(TlsContext context, StartTlsOptions options) {
+    (void)required();
+    return start_stream_tls(*this, std::move(context), std::move(options));
 }
 
 }  // namespace weft

@@ -40,15 +40,14 @@ void StreamState::connection_lost(std::exception_ptr error) {
     }
 }
 
-Coro<> StreamState::wait_closed() {
-    const StreamRef self(this);
-    if (!lost_) {
-        if (!closed_waiters_) closed_waiters_ = std::make_unique<std::vector<Future<>>>();
-        Future<> waiter = loop_.create_future<void>();
-        closed_waiters_->push_back(waiter);
+Coro<> StreamState::wait_closed(StreamRef self) {
+    if (!self->lost_) {
+        if (!self->closed_waiters_) self->closed_waiters_ = std::make_unique<std::vector<Future<>>>();
+        Future<> waiter = self->loop_.create_future<void>();
+        self->closed_waiters_->push_back(waiter);
         co_await waiter;
     }
-    if (lost_by_error_) rethrow_exception();
+    if (self->lost_by_error_) self->rethrow_exception();
 }
 
 // Reading
@@ -411,11 +410,18 @@ void StreamReader::set_transport(std::shared_ptr<Transport> transport) {
     state_->set_transport(std::move(transport));
 }
 
-Coro<std::optional<Bytes>> StreamReader::next() {
-    const StreamReader self = *this;
-    Bytes line = co_await read_line(self.required());
+namespace {
+
+Coro<std::optional<Bytes>> next_line(io::StreamRef state) {
+    Bytes line = co_await read_line(std::move(state));
     if (line.empty()) co_return std::nullopt;
     co_return std::move(line);
+}
+
+}  // namespace
+
+Coro<std::optional<Bytes>> StreamReader::next() {
+    return next_line(required());
 }
 
 void StreamReaderProtocol::connection_made(std::shared_ptr<Transport> transport) {

@@ -106,7 +106,7 @@ public:
     void remove_writer() noexcept;
     void add_drain(DrainWait& wait) noexcept;
     void remove_drain(DrainWait& wait) noexcept;
-    Coro<> wait_closed();
+    static Coro<> wait_closed(detail::Ref<StreamState> self);
 
 private:
     friend class StreamWait;
@@ -352,7 +352,7 @@ public:
     void close() { transport().close(); }
     bool is_closing() const { return transport().is_closing(); }
     /// Waits until the connection is gone; throws the error that ended it, if any.
-    Coro<> wait_closed() { return required()->wait_closed(); }
+    Coro<> wait_closed() { return io::StreamState::wait_closed(required()); }
     /// Puts TLS on the connection: what was written goes first, in the clear; then reader and writer, the same objects,
     /// speak TLS. If it fails or is cancelled the connection is closed. RuntimeError while another coroutine reads.
     Coro<> start_tls(TlsContext context, StartTlsOptions options = {});

@@ -64,6 +64,10 @@ public:
     Coro<> run(std::string host, int port, ServeOptions options = {}) const;
 
 private:
+    // The coroutines have a copy of the handle, which may be gone when they start.
+    static Coro<HttpServer> start(App self, std::string host, int port, ServeOptions options);
+    static Coro<> run_until_signalled(App self, std::string host, int port, ServeOptions options);
+
     std::shared_ptr<detail::AppState> state_;
 };
 

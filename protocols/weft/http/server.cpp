@@ -61,8 +61,20 @@ Coro<> HttpServer::shutdown() {
 }
 
 Coro<> HttpServer::shutdown(Duration limit) {
-    Server server = server_;
-    const std::shared_ptr<detail::ServerCore> core = core_;
+    return shut_down(*this, limit);
+}
+
+Coro<> HttpServer::serve_forever() {
+    return serve_until_cancelled(*this);
+}
+
+Coro<> HttpServer::serve_until_signal() {
+    return serve_until_signalled(*this);
+}
+
+Coro<> HttpServer::shut_down(HttpServer self, Duration limit) {
+    Server server = self.server_;
+    const std::shared_ptr<detail::ServerCore> core = self.core_;
     server.close();
     core->begin_drain();
     Handle deadline = core->loop().call_later(limit, [core] { core->abort_all(); });
@@ -80,8 +92,7 @@ Coro<> HttpServer::shutdown(Duration limit) {
     co_await server.wait_closed();
 }
 
-Coro<> HttpServer::serve_forever() {
-    HttpServer self = *this;
+Coro<> HttpServer::serve_until_cancelled(HttpServer self) {
     Future<> never = self.core_->loop().create_future<void>();
     std::exception_ptr cancelled;
     try {
@@ -93,8 +104,7 @@ Coro<> HttpServer::serve_forever() {
     if (cancelled) std::rethrow_exception(cancelled);
 }
 
-Coro<> HttpServer::serve_until_signal() {
-    HttpServer self = *this;
+Coro<> HttpServer::serve_until_signalled(HttpServer self) {
     const SignalWatch signals(self.core_->loop(), self.core_);
     Future<> arrived = signals.arrived();
     std::exception_ptr cancelled;

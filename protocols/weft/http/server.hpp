@@ -49,6 +49,11 @@ public:
     Coro<> serve_until_signal();
 
 private:
+    // The coroutines have a copy of the handle, which may be gone when they start.
+    static Coro<> shut_down(HttpServer self, Duration limit);
+    static Coro<> serve_until_cancelled(HttpServer self);
+    static Coro<> serve_until_signalled(HttpServer self);
+
     Server server_;
     std::shared_ptr<detail::ServerCore> core_;
 };

@@ -94,8 +94,11 @@ void AsioStreamSocket::take_event() {
 void AsioStreamSocket::take_rest() {
     if (closed_ || !wants_data_ || !context_.buffer()) return;
     const ssize_t count = receive({context_.buffer(), constants::read_buffer_size});
-    // If there is nothing, the next event tells why.
-    if (count > 0) events_->on_data({context_.buffer(), static_cast<std::size_t>(count)});
+    // The end of the stream is told again by the next event; an error is told once.
+    if (count > 0)
+        events_->on_data({context_.buffer(), static_cast<std::size_t>(count)});
+    else if (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        fail(errno);
 }
 
 /// Waits for more first: what is called back may throw through the loop.
