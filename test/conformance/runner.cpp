@@ -102,11 +102,9 @@ LOOP_TWIN(117,
     trace("-- and by somebody else");
     auto cancelled_too = [&]() -> Coro<> {
         interrupt_soon();
+        (void)co_await error_of(sleep_ms(1000));
         get_running_loop().call_later(10ms, [task = current_task()]() mutable { task.cancel(); });
-        std::exception_ptr error;
-        for (int i = 0; i < 2; ++i)
-            error = co_await error_of(sleep_ms(1000));
-        std::rethrow_exception(error);
+        std::rethrow_exception(co_await error_of(sleep_ms(1000)));
     };
     auto cancels_itself = []() -> Coro<> {
         current_task().cancel();
