@@ -23,7 +23,8 @@ public:
     /// Where a socket may put what it reads next, of which it tells by on_data(), also if it is nothing; empty if it is
     /// to use its own memory.
     virtual std::span<std::byte> read_space() noexcept { return {}; }
-    /// Data is about to come: asks for memory that it needs. So much of this has been asked for, in bytes.
+    /// Data is about to come: asks for memory that it needs. Of this itself `size_hint` bytes have been asked for,
+    /// which is what a SocketTransport has.
     virtual void prefetch() const noexcept {}
     static constexpr std::size_t size_hint = 136;
     virtual void on_end_of_stream() = 0;
